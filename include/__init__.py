@@ -1,0 +1,1 @@
+"""How the platform works: plain Python that never imports Airflow."""

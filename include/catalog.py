@@ -1,0 +1,335 @@
+"""What is declared, read from dbt's YAML and seeds: packs, sources, tables, feeds, calendars and marts.
+
+A pack is a folder below `dbt/models/` other than `shared`; everything else is found by listing. Reading is
+light on purpose (YAML and CSV alone), since every DAG file does it while Airflow parses.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from include.errors import DeclarationError
+from include.settings import ROOT
+
+DBT = ROOT / "dbt"
+MODELS = DBT / "models"
+Drift = Literal["evolve", "freeze", "quarantine"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One source table as declared in `meta.land`."""
+
+    source: str
+    name: str
+    identifier: str  # its name in namespace raw
+    pack: str
+    key: tuple[str, ...]
+    owner: str
+    zone: str | None = None  # IANA name of its local times, or "@field"
+    zone_lookup: dict[str, Any] = field(default_factory=dict, hash=False)
+    local_times: tuple[str, ...] = ()
+    drift: dict[str, Drift] = field(default_factory=lambda: {"default": "evolve"}, hash=False)
+    schema: str = "public"  # its schema in the source database
+    description: str = ""
+
+    @property
+    def uri(self) -> str:
+        return f"iceberg://raw/{self.identifier}"
+
+    def drift_of(self, column: str) -> Drift:
+        """What to do when `column` appears, changes type or goes."""
+        return self.drift.get(column, self.drift.get("default", "evolve"))
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source system whose tables arrive by change data capture."""
+
+    name: str
+    pack: str
+    owner: str
+    every: str  # cron
+    connector: str  # file stem in include/land/connectors
+    tables: tuple[Table, ...]
+
+    def table(self, name: str) -> Table:
+        for table in self.tables:
+            if table.name == name:
+                return table
+        raise DeclarationError(f"Source {self.name!r} declares no table {name!r}; it has {[t.name for t in self.tables]}")
+
+
+@dataclass(frozen=True)
+class FeedColumn:
+    """One column of a partner file. `name` is the column in raw, `header` the heading in the file."""
+
+    name: str
+    header: str
+    type: str  # an Iceberg type: string, int, long, double, date, timestamp, decimal(38,18)
+    unit: str | None = None
+    required: bool = False
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One kind of partner file as declared in `meta.feed`; `options` holds what only the parser needs."""
+
+    source: str
+    name: str
+    identifier: str
+    pack: str
+    owner: str
+    pattern: str  # regex on the file name; named groups become columns
+    format: Literal["csv", "xlsx"]
+    columns: tuple[FeedColumn, ...]
+    key: tuple[str, ...]
+    zone: str
+    calendar: str
+    every: str
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+    description: str = ""
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.source}.{self.name}"
+
+    @property
+    def uri(self) -> str:
+        return f"iceberg://raw/{self.identifier}"
+
+    def matches(self, file_name: str) -> re.Match[str] | None:
+        return re.fullmatch(self.pattern, file_name)
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """A site's contract day: it starts at `contract_hour` local time in `zone` and closes `grace_minutes` after its end."""
+
+    name: str
+    pack: str
+    zone: str
+    contract_hour: int
+    grace_minutes: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Mart:
+    """A published model. A close replaces `calendar = X` and `window` between its dates ('all': the whole calendar)."""
+
+    name: str
+    pack: str
+    window: str  # a date column, "month" (first day of month) or "all"
+    key: tuple[str, ...]
+    columns: dict[str, str] = field(hash=False)  # name -> dbt data_type
+    owner: str = ""
+    description: str = ""
+
+
+def packs() -> tuple[str, ...]:
+    """The verticals: every folder of `dbt/models/` but `shared`."""
+    return tuple(sorted(p.name for p in MODELS.iterdir() if p.is_dir() and p.name != "shared"))
+
+
+def _yaml_files(folder: Path, suffix: str) -> Iterator[Path]:
+    yield from sorted(folder.rglob(f"*{suffix}"))
+
+
+@cache
+def _load(path: Path, modified_ns: int) -> dict[str, Any]:
+    try:
+        return yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+    except yaml.YAMLError as error:
+        raise DeclarationError(f"{path.relative_to(ROOT)} is not valid YAML: {error}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return _load(path, path.stat().st_mtime_ns)
+
+
+def _meta(entry: dict[str, Any]) -> dict[str, Any]:
+    return entry.get("config", {}).get("meta", {}) or entry.get("meta", {})
+
+
+def _required(entry: dict[str, Any], name: str, where: str) -> Any:
+    if name not in entry:
+        raise DeclarationError(f"{where}: {name!r} is missing")
+    return entry[name]
+
+
+def _source_entries() -> Iterator[tuple[str, dict[str, Any], str]]:
+    for pack in packs():
+        for path in _yaml_files(MODELS / pack / "staging", "__sources.yml"):
+            for source in _read(path).get("sources", []):
+                yield pack, source, str(path.relative_to(ROOT))
+
+
+def sources() -> tuple[Source, ...]:
+    """Every source system that arrives by change data capture, in order of name."""
+    found = []
+    for pack, entry, where in _source_entries():
+        land = _meta(entry).get("land")
+        if land is None:
+            continue
+        name = entry["name"]
+        tables = []
+        for t in entry.get("tables", []):
+            own = _meta(t).get("land", {})
+            spot = f"{where}: {name}.{t['name']}"
+            tables.append(
+                Table(
+                    source=name,
+                    name=t["name"],
+                    identifier=t.get("identifier", f"{name}__{t['name']}"),
+                    pack=pack,
+                    key=tuple(_required(own, "key", spot)),
+                    owner=own.get("owner", land["owner"]),
+                    zone=own.get("zone"),
+                    zone_lookup=own.get("zone_lookup", {}),
+                    local_times=tuple(own.get("local_times", ())),
+                    drift=own.get("drift", {"default": "evolve"}),
+                    schema=own.get("schema", "public"),
+                    description=t.get("description", ""),
+                )
+            )
+        found.append(
+            Source(
+                name=name,
+                pack=pack,
+                owner=_required(land, "owner", f"{where}: {name}"),
+                every=_required(land, "every", f"{where}: {name}"),
+                connector=land.get("connector", name),
+                tables=tuple(tables),
+            )
+        )
+    return tuple(sorted(found, key=lambda s: s.name))
+
+
+def source(name: str) -> Source:
+    """The declared source `name`; raises `DeclarationError` with the known names."""
+    for found in sources():
+        if found.name == name:
+            return found
+    raise DeclarationError(f"No source {name!r} is declared; known: {[s.name for s in sources()]}")
+
+
+def feeds() -> tuple[Feed, ...]:
+    """Every kind of partner file, in order of name."""
+    found = []
+    for pack, entry, where in _source_entries():
+        shared = _meta(entry).get("feed", {})
+        for t in entry.get("tables", []):
+            own = _meta(t).get("feed")
+            if own is None:
+                continue
+            spot = f"{where}: {entry['name']}.{t['name']}"
+            merged = {**shared, **own}
+            columns = tuple(_feed_column(name, c, spot) for name, c in _required(merged, "columns", spot).items())
+            known = {"pattern", "format", "columns", "key", "zone", "calendar", "owner", "every"}
+            feed_calendar = _required(merged, "calendar", spot)
+            found.append(
+                Feed(
+                    source=entry["name"],
+                    name=t["name"],
+                    identifier=t.get("identifier", f"{entry['name']}__{t['name']}"),
+                    pack=pack,
+                    owner=_required(merged, "owner", spot),
+                    pattern=_required(merged, "pattern", spot),
+                    format=merged.get("format", "csv"),
+                    columns=columns,
+                    key=tuple(_required(merged, "key", spot)),
+                    zone=merged.get("zone") or calendar(feed_calendar).zone,
+                    calendar=feed_calendar,
+                    every=merged.get("every", "*/5 * * * *"),
+                    options={k: v for k, v in merged.items() if k not in known},
+                    description=t.get("description", ""),
+                )
+            )
+    return tuple(sorted(found, key=lambda f: f.full_name))
+
+
+def feed(full_name: str) -> Feed:
+    """The feed `<source>.<table>`; raises `DeclarationError` with the known names."""
+    for found in feeds():
+        if found.full_name == full_name:
+            return found
+    raise DeclarationError(f"No feed {full_name!r} is declared; known: {[f.full_name for f in feeds()]}")
+
+
+def _feed_column(name: str, entry: dict[str, Any] | str, where: str) -> FeedColumn:
+    entry = {"type": entry} if isinstance(entry, str) else dict(entry)
+    if "type" not in entry:
+        raise DeclarationError(f"{where}: column {name!r} has no type")
+    return FeedColumn(
+        name=name,
+        header=entry.pop("header", name),
+        type=entry.pop("type"),
+        unit=entry.pop("unit", None),
+        required=entry.pop("required", False),
+        options=entry,
+    )
+
+
+def calendars(pack: str | None = None) -> tuple[Calendar, ...]:
+    """The calendars of one pack, or of all, from `dbt/seeds/<pack>/calendars.csv`."""
+    found = []
+    for name in [pack] if pack else packs():
+        path = DBT / "seeds" / name / "calendars.csv"
+        if not path.is_file():
+            continue
+        with path.open(newline="") as lines:
+            for row in csv.DictReader(lines):
+                try:
+                    found.append(
+                        Calendar(
+                            name=row["calendar"],
+                            pack=name,
+                            zone=row["zone"],
+                            contract_hour=int(row["contract_hour"]),
+                            grace_minutes=int(row["grace_minutes"]),
+                            label=row.get("label") or row["calendar"],
+                        )
+                    )
+                except (KeyError, ValueError) as error:
+                    raise DeclarationError(f"{path.relative_to(ROOT)}: row {row}: {error!r}") from error
+    return tuple(found)
+
+
+def calendar(name: str) -> Calendar:
+    """The calendar `name` of whichever pack; raises `DeclarationError` with the known names."""
+    for found in calendars():
+        if found.name == name:
+            return found
+    raise DeclarationError(f"No calendar {name!r}; known: {[c.name for c in calendars()]}")
+
+
+def marts(pack: str) -> tuple[Mart, ...]:
+    """The published models of a pack and of `shared`: those below `marts/` whose YAML carries `meta.publish`."""
+    found = []
+    for folder in (MODELS / "shared" / "marts", MODELS / pack / "marts"):
+        for path in _yaml_files(folder, ".yml") if folder.is_dir() else ():
+            for model in _read(path).get("models", []):
+                publish = _meta(model).get("publish")
+                if publish is None:
+                    continue
+                where = f"{path.relative_to(ROOT)}: {model['name']}"
+                found.append(
+                    Mart(
+                        name=model["name"],
+                        pack=pack,
+                        window=_required(publish, "window", where),
+                        key=tuple(_required(publish, "key", where)),
+                        columns={c["name"]: _required(c, "data_type", f"{where}.{c['name']}") for c in model["columns"]},
+                        owner=_meta(model).get("owner", ""),
+                        description=model.get("description", ""),
+                    )
+                )
+    return tuple(sorted(found, key=lambda m: m.name))

@@ -1,0 +1,61 @@
+"""What can go wrong, as one small family. Every message says what to do next.
+
+HnaiError
+ ├─ MissingSecret, UnsafeSecret      settings
+ ├─ DeclarationError                 a YAML or seed entry that cannot be used
+ ├─ LakehouseError
+ │   └─ CommitConflict               somebody else committed first; nothing was changed
+ ├─ LandingError                     source, connector or file
+ ├─ GateFailed                       a critical expectation failed and was not accepted
+ └─ PublishError
+     ├─ LeaseLost                    another run took over; this one must not write
+     └─ Superseded                   a later version of the close is already published
+"""
+
+from pathlib import Path
+
+
+class HnaiError(Exception):
+    """Base of every error that the platform raises on purpose."""
+
+
+class MissingSecret(HnaiError):
+    def __init__(self, name: str, path: Path) -> None:
+        super().__init__(f"The secret {name!r} does not exist ({path}). Start the platform once: make up")
+
+
+class UnsafeSecret(HnaiError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"Others can read the secret file {path}. Run: chmod 600 {path}")
+
+
+class DeclarationError(HnaiError):
+    """A YAML entry, seed or connector file that cannot be used; the message names file and line or key."""
+
+
+class LakehouseError(HnaiError):
+    """The catalog or object store refused or did not answer."""
+
+
+class CommitConflict(LakehouseError):
+    """Another writer committed first. Nothing was changed; read again and retry."""
+
+
+class LandingError(HnaiError):
+    """A source, connector or partner file cannot be landed; the message names it and what to do."""
+
+
+class GateFailed(HnaiError):
+    """A critical expectation failed and nobody accepted it for this close."""
+
+
+class PublishError(HnaiError):
+    """A close cannot be published, recovered or rolled back."""
+
+
+class LeaseLost(PublishError):
+    """Another run holds the lease now. Nothing was written; let that run finish."""
+
+
+class Superseded(PublishError):
+    """A later version of this close is published already."""

@@ -1,0 +1,159 @@
+"""Keep Iceberg tables small: merge small files, forget old snapshots, remove files that nothing refers to.
+
+pyiceberg forgets snapshots but deletes no file, and merges nothing; both are done here. Everything is safe
+beside running writers: a merge that loses a race is prepared again against the newer table, and a file is
+removed only when it is older than a given age and no snapshot that is kept refers to it.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pyarrow.fs import FileSelector, FileType
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import ArrowScan, PyArrowFileIO, _dataframe_to_data_files
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import FileScanTask, Table
+
+from include.errors import CommitConflict
+from include.lakehouse import catalog, commit_many, table
+
+SMALL_BYTES = 32 * 1024 * 1024
+COMPACTION_TRIES = 30  # a try costs about 0.1 s, a busy stream commits every second or two
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """How many data files and rows a merge of small files touched; `files_before` equals `files_after` where none was due."""
+
+    identifier: str
+    files_before: int
+    files_after: int
+    rows: int
+
+
+def compact(identifier: str, *, small_bytes: int = SMALL_BYTES, min_files: int = 5) -> Compaction:
+    """Merge the data files below `small_bytes` of each partition that has at least `min_files` of them.
+
+    Rows stay the same. Writers may append meanwhile. Raises `CommitConflict` after several lost races;
+    nothing is changed then.
+    """
+    source = table(identifier)
+    tasks = list(source.scan().plan_files())
+    small: dict[tuple, list[FileScanTask]] = defaultdict(list)
+    for task in tasks:
+        if task.file.file_size_in_bytes < small_bytes and not task.delete_files:
+            small[(task.file.spec_id, tuple(task.file.partition))].append(task)
+    due = [task for group in small.values() if len(group) >= min_files for task in group]
+    if not due:
+        return Compaction(identifier, len(tasks), len(tasks), 0)
+    rows = ArrowScan(source.metadata, source.io, source.schema(), AlwaysTrue()).to_table(due)
+    merged = list(_dataframe_to_data_files(table_metadata=source.metadata, df=rows, io=source.io))
+    old = [task.file for task in due]
+    for tries in range(1, COMPACTION_TRIES + 1):
+        try:
+            _swap(source, old, merged)
+            break
+        except CommitConflict:
+            if tries == COMPACTION_TRIES:
+                raise
+            source = table(identifier)
+            live = {task.file.file_path for task in source.scan().plan_files()}
+            if not live.issuperset(f.file_path for f in old):
+                raise
+    return Compaction(identifier, len(tasks), len(tasks) - len(old) + len(merged), rows.num_rows)
+
+
+def _swap(target: Table, old: list[DataFile], new: list[DataFile]) -> None:
+    """Commit `new` in place of `old`. What the newest snapshot says of itself (e.g. a position) stays with the table."""
+    newest = target.metadata.current_snapshot()
+    ours = {k: v for k, v in (newest.summary.additional_properties if newest and newest.summary else {}).items() if k.startswith("hnai.")}
+    tx = target.transaction()
+    with tx.update_snapshot(snapshot_properties={**ours, "hnai.upkeep": "compact"}).overwrite() as swap:
+        for f in old:
+            swap.delete_data_file(f)
+        for f in new:
+            swap.append_data_file(f)
+    commit_many([tx])
+
+
+def expire(identifier: str, older_than: datetime, keep: Collection[int] = ()) -> int:
+    """Forget snapshots committed before `older_than` (UTC), except the current one, tagged ones and `keep`.
+
+    Gives the number forgotten. Their files go with the next `remove_orphans`.
+    """
+    target = table(identifier)
+    protected = {ref.snapshot_id for ref in target.metadata.refs.values()} | set(keep)
+    limit_ms = int(older_than.timestamp() * 1000)
+    old = [s.snapshot_id for s in target.metadata.snapshots if s.timestamp_ms < limit_ms and s.snapshot_id not in protected]
+    if old:
+        target.maintenance.expire_snapshots().by_ids(old).commit()
+    return len(old)
+
+
+@dataclass(frozen=True)
+class Orphans:
+    """Files below a table's location that no snapshot referred to, and their size."""
+
+    identifier: str
+    removed: int
+    removed_bytes: int
+    kept_files: int
+
+
+def remove_orphans(identifier: str, older_than: datetime) -> Orphans:
+    """Delete files below the table's location that nothing refers to and that were last changed before `older_than` (UTC).
+
+    The listing is made before the references are read, so that a file committed in between is never taken
+    for an orphan; the age covers writers that have written a file but not yet committed it.
+    """
+    location = table(identifier).location()
+    io = table(identifier).io
+    assert isinstance(io, PyArrowFileIO)
+    scheme, netloc, path = io.parse_location(location)
+    filesystem = io.fs_by_scheme(scheme, netloc)
+    listed = [f for f in filesystem.get_file_info(FileSelector(path, recursive=True)) if f.type == FileType.File]
+    referred = {io.parse_location(p)[2] for p in references(table(identifier))}
+    orphans = [f for f in listed if f.path not in referred and f.mtime and f.mtime.astimezone(UTC) < older_than]
+    for f in orphans:
+        filesystem.delete_file(f.path)
+    return Orphans(identifier, len(orphans), sum(f.size for f in orphans), len(listed) - len(orphans))
+
+
+def references(target: Table) -> set[str]:
+    """Every file that the table's kept snapshots, metadata log and statistics refer to."""
+    metadata = target.metadata
+    found = {target.metadata_location, *(entry.metadata_file for entry in metadata.metadata_log)}
+    found |= {s.statistics_path for s in (*metadata.statistics, *metadata.partition_statistics)}
+    seen: set[str] = set()
+    for snapshot in metadata.snapshots:
+        found.add(snapshot.manifest_list)
+        for manifest in snapshot.manifests(target.io):
+            if manifest.manifest_path in seen:
+                continue
+            seen.add(manifest.manifest_path)
+            found.add(manifest.manifest_path)
+            found |= {entry.data_file.file_path for entry in manifest.fetch_manifest_entry(target.io, discard_deleted=True)}
+    return found
+
+
+def tables(namespace: str) -> list[str]:
+    """The tables of a namespace as `<namespace>.<name>`; none where the namespace does not exist."""
+    if not catalog().namespace_exists(namespace):
+        return []
+    return sorted(".".join(name) for name in catalog().list_tables(namespace))
+
+
+def file_count(identifier: str) -> int:
+    """The number of live data and delete files of a table."""
+    snapshot = table(identifier).metadata.current_snapshot()
+    if snapshot is None or snapshot.summary is None:
+        return 0
+    summary = snapshot.summary.additional_properties
+    return int(summary.get("total-data-files", 0)) + int(summary.get("total-delete-files", 0))
+
+
+def now() -> datetime:
+    """The present instant, UTC: upkeep is the one place where age is measured against the clock."""
+    return datetime.now(UTC)

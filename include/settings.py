@@ -1,0 +1,135 @@
+"""Every setting of the platform, read once from the environment, and the secret files beside it.
+
+This is the one module that reads environment variables (prefix `HNAI_`, `__` between levels)
+and secret files. Everything else asks `settings` and `secret(name)`.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from include.errors import MissingSecret, UnsafeSecret
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Ports(BaseModel):
+    """Loopback ports. `port_shift` is added to each, so that a second platform can run beside the first.
+
+    SeaweedFS opens a gRPC port 10,000 above each of its own and above `s3`.
+    """
+
+    airflow: int = 8080
+    s3: int = 8333
+    iceberg: int = 8181
+    postgres: int = 5433
+    connect: int = 8083
+    seaweed_master: int = 9433
+    seaweed_filer: int = 8888
+    seaweed_volume: int = 9340
+    seaweed_admin: int = 23646
+    airflow_task_api: int = Field(default=8794, description="Triggerer log server, where one is started at all.")
+
+
+class Landing(BaseModel):
+    commit_every_s: float = Field(default=2.0, gt=0, description="Longest a captured change waits before it is committed.")
+    commit_rows: int = Field(default=50_000, gt=0, description="Rows after which a batch is committed at once.")
+    catch_up_timeout_s: float = Field(default=120.0, gt=0, description="Longest a freeze or reconciliation waits for the change stream.")
+    retained_wal_mb: int = Field(default=1024, gt=0, description="WAL that a stopped stream may hold back before on-call is alerted.")
+    heartbeat_every_s: float = Field(default=2.0, gt=0, description="How often the stream writes a heartbeat into the source.")
+    file_max_mb: int = Field(default=512, gt=0, description="Largest partner file, unpacked. A larger one goes to quarantine.")
+
+
+class Retention(BaseModel):
+    snapshots_days: float = Field(default=30.0, gt=0, description="Age after which snapshots of published tables expire.")
+    raw_snapshots_hours: float = Field(default=2.0, gt=0, description="Age after which snapshots of raw and ops expire: closes cut those by position.")
+    orphans_days: float = Field(default=1.0, gt=0, description="Age after which a file that no table refers to is removed.")
+    workspaces_days: float = Field(default=7.0, gt=0, description="Age after which the workspace of a close is dropped.")
+
+
+class Settings(BaseSettings):
+    """Every setting of the platform. Secrets are read from files of mode 0600, never from here."""
+
+    model_config = SettingsConfigDict(env_prefix="HNAI_", env_nested_delimiter="__", frozen=True, extra="ignore")
+
+    profile: Literal["embedded", "distributed"] = "embedded"
+    state_dir: Path = Field(default=ROOT / ".hnai", description="The one folder that holds all state.")
+    host: str = Field(default="127.0.0.1", description="Address that every service binds.")
+    port_shift: int = Field(default=0, ge=0, le=20_000)
+    warehouse: str = "lakehouse"
+    ports: Ports = Ports()
+    landing: Landing = Landing()
+    retention: Retention = Retention()
+    fieldops_database: str = "fieldops"
+    lease_s: float = Field(default=60.0, gt=0, description="How long a lease on publishing or landing lives unless renewed.")
+    engine_threads: int = Field(default=2, gt=0)
+    engine_memory: str = Field(default="4GB", description="DuckDB's memory limit per process.")
+
+    def port(self, name: str) -> int:
+        """The port of a service, shift included. Raises `AttributeError` for an unknown name."""
+        return getattr(self.ports, name) + self.port_shift
+
+    @property
+    def iceberg_uri(self) -> str:
+        return f"http://{self.host}:{self.port('iceberg')}"
+
+    @property
+    def s3_uri(self) -> str:
+        return f"http://{self.host}:{self.port('s3')}"
+
+    @property
+    def connect_uri(self) -> str:
+        return f"http://{self.host}:{self.port('connect')}"
+
+    @property
+    def airflow_uri(self) -> str:
+        return f"http://{self.host}:{self.port('airflow')}"
+
+    @property
+    def secrets_dir(self) -> Path:
+        return self.state_dir / "secrets"
+
+    @property
+    def inbox_dir(self) -> Path:
+        """Partner files arrive in `inbox/<feed>/` or in `inbox/` itself."""
+        return self.state_dir / "inbox"
+
+    @property
+    def workspaces_dir(self) -> Path:
+        return self.state_dir / "workspaces"
+
+    @property
+    def reports_dir(self) -> Path:
+        return self.state_dir / "reports"
+
+    @property
+    def data_docs_dir(self) -> Path:
+        return self.state_dir / "data_docs"
+
+
+settings = Settings()
+
+
+@lru_cache
+def secret(name: str) -> str:
+    """The secret `name`, one line of `<state_dir>/secrets/<name>`.
+
+    Raises `MissingSecret` where the platform was never started, and `UnsafeSecret` where others may read the file.
+    """
+    path = settings.secrets_dir / name
+    if not path.is_file():
+        raise MissingSecret(name, path)
+    if path.stat().st_mode & 0o077:
+        raise UnsafeSecret(path)
+    return path.read_text().strip()
+
+
+def postgres_dsn(user: str, database: str) -> str:
+    """A libpq connection string to the platform's PostgreSQL; the password is the secret `postgres_<user>`."""
+    return (
+        f"host={settings.host} port={settings.port('postgres')} dbname={database} "
+        f"user={user} password={secret(f'postgres_{user}')}"
+    )

@@ -1,0 +1,1 @@
+"""What Airflow must know by class: thin shells over `include/`."""
