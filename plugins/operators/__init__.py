@@ -1,0 +1,1 @@
+"""One operator per verb of the flow, each a thin shell over a function of `include/`."""

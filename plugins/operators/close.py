@@ -1,0 +1,226 @@
+"""The steps of a daily close. Which day, and under which name, is decided here once for all of them."""
+
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from typing import Any
+
+from airflow.exceptions import AirflowFailException
+from airflow.sdk import BaseOperatorLink, Context
+
+from include.catalog import calendar, marts, sources
+from include.contract_day import ContractDay
+from include.lineage.naming import mart_uri, model_uri, raw_uri
+from plugins.operators.lineage import LineageOperator
+
+
+def close_run_id(dag_run) -> str:
+    """The name of the close. Airflow's run id alone is not enough: two calendars may be started at one instant."""
+    return f"{dag_run.dag_id}.{dag_run.run_id}"
+
+
+def window(dag_run, params: dict[str, Any], calendar_name: str) -> tuple[date, date]:
+    """The production dates to close, first and last.
+
+    Params win. Without them it is the contract day of the run's data interval, and for a run without one
+    (started by hand with no logical date) the day that had ended when the run was asked for. The clock is
+    never read, so a task that is cleared next week closes the same day.
+    """
+    first, last = params.get("from_date"), params.get("to_date")
+    if first or last:
+        first, last = (date.fromisoformat(d) for d in (first or last, last or first))
+        if first > last:
+            raise AirflowFailException(f"from_date {first} is after to_date {last}: trigger the run again with both in order")
+        return first, last
+    site = calendar(calendar_name)
+    day = ContractDay(site.zone, site.contract_hour)
+    if dag_run.data_interval_start is not None:
+        closed = day.at(dag_run.data_interval_start)
+    else:
+        closed = day.last_ended(dag_run.logical_date or dag_run.run_after)
+    return closed, closed
+
+
+class CloseOperator(LineageOperator):
+    """Base of the steps: knows pack and calendar, and finds the close that `freeze` opened for this run."""
+
+    ui_color = "#e8f1ee"
+
+    def __init__(self, *, pack: str, calendar: str, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.pack, self.calendar = pack, calendar
+
+    def opened(self, context: Context):
+        from include.publish.freeze import load_close
+
+        return load_close(close_run_id(context["dag_run"]))
+
+
+class FreezeOperator(CloseOperator):
+    """Fix the close's version and cut-off; everything after it reads no further.
+
+    The same run always gets the same version and cut-off, so clearing any step of a close changes nothing
+    but repairs. New data needs a new run. Acceptances given with the run are recorded here, by name.
+    """
+
+    clear_hint = "Clear `freeze`: it keeps the cut-off it has, or takes its first one."
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from include.publish.freeze import freeze
+
+        run, params = context["dag_run"], context["params"]
+        first, last = window(run, params, self.calendar)
+        reason = params.get("reason") or f"{run.run_type.value} run"
+        patterns = params.get("accept") or []
+        if patterns and not params.get("reason"):
+            raise AirflowFailException("accept needs a reason: trigger the run again and say why the failure is right this time")
+        close = freeze(self.pack, self.calendar, first, last, close_run_id(run), reason)
+        if patterns:
+            self._accept(close, patterns, run, reason)
+        self.log.info("Closing %s as version %s, cut-off %s", f"{first}…{last}", close.keys, close.cut_off)
+        for name, until in close.cut_off.items():
+            self.log.info("  %s up to %s", name, until)
+        for table in _raw_tables(self.pack):
+            self.read(raw_uri(table))
+        self.wrote("iceberg://ops/closes")
+        return {"from_date": str(first), "to_date": str(last), "keys": close.keys, "cut_off": close.cut_off}
+
+    def _accept(self, close, patterns: list[str], run, reason: str) -> None:
+        from include.gate.accept import accept
+
+        who = run.triggering_user_name or "unknown"
+        for pattern in patterns:
+            accept(list(close.keys), pattern, who, reason)
+            self.log.warning("%s accepts %r for this close: %s", who, pattern, reason)
+
+
+class BuildOperator(CloseOperator):
+    """Build one layer with dbt, in the workspace of this close; readers never see it."""
+
+    clear_hint = "Fix the model, then clear this task: the layer is built again whole, at the same cut-off."
+
+    def __init__(self, *, layer: str, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def execute(self, context: Context) -> None:
+        from include.build import build_layer
+
+        close = self.opened(context)
+        try:
+            results = build_layer(close, self.layer)
+            for result in results:
+                self.log.info("%s", result)
+        finally:
+            self._note_lineage(close)
+
+    def _note_lineage(self, close) -> None:
+        from include.lineage.models import layer_lineage
+
+        for model in layer_lineage(close, self.layer):
+            self.wrote(model.uri, of=model.inputs, columns=model.columns)
+
+
+class GateOperator(CloseOperator):
+    """Check one layer against `expectations/<pack>/`; stop the close if a critical one fails unaccepted.
+
+    All suites run in this one process: importing Great Expectations is the dear part. A critical failure is
+    not retried: the same rows would fail again. A warning is logged.
+    """
+
+    ui_color = "#fdf3dc"
+    clear_hint = (
+        "Wrong at the source: correct it there and trigger a new run (a cleared one keeps its cut-off). "
+        "Wrong rule or model: fix it and clear from the build before this gate. Right after all: accept it, then clear this gate."
+    )
+
+    def __init__(self, *, layer: str, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def execute(self, context: Context) -> None:
+        from include.gate.run import check_layer  # loads Great Expectations: in the worker only
+
+        close = self.opened(context)
+        report = check_layer(close, self.layer)
+        for result in report.results:
+            uri = raw_uri(result.table) if self.layer == "landing" else model_uri(self.pack, result.table)
+            self.read(uri, assertions=[_plain(result)])
+        self.wrote("iceberg://ops/gate_results", rows=len(report.results))
+        for warning in report.warnings:
+            self.log.warning("%s", warning)
+        for accepted in report.accepted:
+            self.log.warning("accepted: %s", accepted)
+        if report.failures:
+            stop = AirflowFailException(report.what_on_call_needs())
+            stop.detail = [_plain(f) for f in report.failures]  # for the alert
+            raise stop
+
+
+class PublishOperator(CloseOperator):
+    """Put the close's window into every mart of the pack in one commit, and seal it.
+
+    The task takes a lease and checks it again at the commit, so a copy that was lost and came back cannot
+    publish beside its retry.
+    """
+
+    ui_color = "#dbe9f6"
+    clear_hint = "Clear `publish`: what was half done is completed or undone first, and nothing is published twice."
+
+    def execute(self, context: Context) -> None:
+        from include.publish.publish import publish
+
+        close = self.opened(context)
+        for mart in marts(self.pack):
+            self.wrote(mart_uri(self.pack, mart.name), of=[model_uri(self.pack, mart.name)])
+        publish(close)
+        self.log.info("Published %s", close.keys)
+
+
+class CloseReportLink(BaseOperatorLink):
+    """The button *Close report* on the task."""
+
+    name = "Close report"
+
+    def get_link(self, operator, *, ti_key) -> str:
+        return getattr(operator, "report_url", None) or "/hnai/"
+
+
+class DataDocsLink(BaseOperatorLink):
+    """The button *Data Docs* on gates and reports."""
+
+    name = "Data Docs"
+
+    def get_link(self, operator, *, ti_key) -> str:
+        return f"/hnai/data_docs/{operator.pack}/index.html"
+
+
+class ReportOperator(CloseOperator):
+    """Write the close report (HTML and JSON) and store the run's lineage events."""
+
+    operator_extra_links = (CloseReportLink(), DataDocsLink())
+
+    def execute(self, context: Context) -> str:
+        from include.lineage.store import load_events
+        from include.publish.report import write_report
+        from include.settings import settings
+
+        path = write_report(self.opened(context))
+        self.report_url = f"/hnai/reports/{path.relative_to(settings.reports_dir).as_posix()}"
+        for mart in marts(self.pack):
+            self.read(mart_uri(self.pack, mart.name))
+        self.wrote("iceberg://ops/lineage_events", of=())
+        self.log.info("Report: %s; stored %d lineage events", path, load_events())
+        return str(path)
+
+
+def _raw_tables(pack: str) -> list[str]:
+    from include.catalog import feeds
+
+    cdc = [t.identifier for s in sources() if s.pack == pack for t in s.tables]
+    return cdc + [f.identifier for f in feeds() if f.pack == pack]
+
+
+def _plain(result) -> dict[str, Any]:
+    """A result as a dict that JSON takes."""
+    found = asdict(result) if is_dataclass(result) else dict(result)
+    return {k: v.isoformat() if isinstance(v, date | datetime) else v for k, v in found.items()}

@@ -1,0 +1,1 @@
+"""When a close is due."""
