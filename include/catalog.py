@@ -7,7 +7,7 @@ light on purpose (YAML and CSV alone), since every DAG file does it while Airflo
 import csv
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -58,6 +58,7 @@ class Source:
     every: str  # cron
     connector: str  # file stem in include/land/connectors
     tables: tuple[Table, ...]
+    error_after_minutes: int | None = None  # older than this, what has landed is too old to close on (`freshness.error_after`)
 
     def table(self, name: str) -> Table:
         for table in self.tables:
@@ -66,15 +67,22 @@ class Source:
         raise DeclarationError(f"Source {self.name!r} declares no table {name!r}; it has {[t.name for t in self.tables]}")
 
 
+FEED_TYPES = ("string", "long", "boolean", "date", "timestamp", "hour_range", "decimal")
+LOCAL_TYPES = ("timestamp", "hour_range")  # local times: raw gets the UTC instant as `<column>_utc` beside them
+
+
 @dataclass(frozen=True)
 class FeedColumn:
     """One column of a partner file. `name` is the column in raw, `header` the heading in the file."""
 
     name: str
     header: str
-    type: str  # an Iceberg type: string, int, long, double, date, timestamp, decimal(38,18)
+    type: str  # one of FEED_TYPES, or "decimal(p, s)"; plain decimal is decimal(38, 18)
     unit: str | None = None
-    required: bool = False
+    required: bool = False  # a row without a value goes to quarantine
+    optional: bool = False  # a file without the column is taken all the same
+    aliases: tuple[str, ...] = ()  # other headings of the same column
+    from_name: bool = False  # taken from the file name, by the pattern's group of this name
     options: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
@@ -88,12 +96,15 @@ class Feed:
     pack: str
     owner: str
     pattern: str  # regex on the file name; named groups become columns
-    format: Literal["csv", "xlsx"]
+    format: tuple[str, ...]  # csv, xlsx
     columns: tuple[FeedColumn, ...]
     key: tuple[str, ...]
     zone: str
     calendar: str
-    every: str
+    every: str  # cron: how often the inbox is looked through
+    cadence: str | None = None  # "day" where a file is due for each contract day
+    deadline: str | None = None  # local time by which it is due
+    drift: dict[str, Drift] = field(default_factory=lambda: {"default": "evolve"}, hash=False)
     options: dict[str, Any] = field(default_factory=dict, hash=False)
     description: str = ""
 
@@ -107,6 +118,10 @@ class Feed:
 
     def matches(self, file_name: str) -> re.Match[str] | None:
         return re.fullmatch(self.pattern, file_name)
+
+    def drift_of(self, column: str) -> Drift:
+        """What to do with a column that the file has and the declaration has not."""
+        return self.drift.get(column, self.drift.get("default", "evolve"))
 
 
 @dataclass(frozen=True)
@@ -208,9 +223,14 @@ def sources() -> tuple[Source, ...]:
                 every=_required(land, "every", f"{where}: {name}"),
                 connector=land.get("connector", name),
                 tables=tuple(tables),
+                error_after_minutes=_minutes(entry.get("config", {}).get("freshness", {}).get("error_after")),
             )
         )
     return tuple(sorted(found, key=lambda s: s.name))
+
+
+def _minutes(period: dict[str, Any] | None) -> int | None:
+    return period and period["count"] * {"minute": 1, "hour": 60, "day": 1440}[period["period"]]
 
 
 def source(name: str) -> Source:
@@ -233,26 +253,30 @@ def feeds() -> tuple[Feed, ...]:
             spot = f"{where}: {entry['name']}.{t['name']}"
             merged = {**shared, **own}
             columns = tuple(_feed_column(name, c, spot) for name, c in _required(merged, "columns", spot).items())
-            known = {"pattern", "format", "columns", "key", "zone", "calendar", "owner", "every"}
+            known = {f.name for f in fields(Feed)} - {"options"}
             feed_calendar = _required(merged, "calendar", spot)
-            found.append(
-                Feed(
-                    source=entry["name"],
-                    name=t["name"],
-                    identifier=t.get("identifier", f"{entry['name']}__{t['name']}"),
-                    pack=pack,
-                    owner=_required(merged, "owner", spot),
-                    pattern=_required(merged, "pattern", spot),
-                    format=merged.get("format", "csv"),
-                    columns=columns,
-                    key=tuple(_required(merged, "key", spot)),
-                    zone=merged.get("zone") or calendar(feed_calendar).zone,
-                    calendar=feed_calendar,
-                    every=merged.get("every", "*/5 * * * *"),
-                    options={k: v for k, v in merged.items() if k not in known},
-                    description=t.get("description", ""),
-                )
+            formats = merged.get("format", "csv")
+            declared = Feed(
+                source=entry["name"],
+                name=t["name"],
+                identifier=t.get("identifier", f"{entry['name']}__{t['name']}"),
+                pack=pack,
+                owner=_required(merged, "owner", spot),
+                pattern=_required(merged, "pattern", spot),
+                format=(formats,) if isinstance(formats, str) else tuple(formats),
+                columns=columns,
+                key=tuple(_required(merged, "key", spot)),
+                zone=merged.get("zone") or calendar(feed_calendar).zone,
+                calendar=feed_calendar,
+                every=merged.get("every", "*/5 * * * *"),
+                cadence=merged.get("cadence"),
+                deadline=merged.get("deadline"),
+                drift=merged.get("drift", {"default": "evolve"}),
+                options={k: v for k, v in merged.items() if k not in known},
+                description=t.get("description", ""),
             )
+            _check_feed(declared, spot)
+            found.append(declared)
     return tuple(sorted(found, key=lambda f: f.full_name))
 
 
@@ -268,14 +292,42 @@ def _feed_column(name: str, entry: dict[str, Any] | str, where: str) -> FeedColu
     entry = {"type": entry} if isinstance(entry, str) else dict(entry)
     if "type" not in entry:
         raise DeclarationError(f"{where}: column {name!r} has no type")
+    headers = entry.pop("header", name)
+    headers = [headers] if isinstance(headers, str) else headers
     return FeedColumn(
         name=name,
-        header=entry.pop("header", name),
-        type=entry.pop("type"),
+        header=str(headers[0]),
+        type=str(entry.pop("type")),
         unit=entry.pop("unit", None),
         required=entry.pop("required", False),
+        optional=entry.pop("optional", False),
+        aliases=tuple(str(h) for h in headers[1:]),
+        from_name=entry.pop("from", None) == "name",
         options=entry,
     )
+
+
+def _check_feed(feed: Feed, where: str) -> None:
+    """Raise `DeclarationError` for a feed that could never land."""
+    try:
+        groups = set(re.compile(feed.pattern).groupindex)
+    except re.error as error:
+        raise DeclarationError(f"{where}: pattern {feed.pattern!r} is not a regular expression: {error}") from error
+    if unknown := set(feed.format) - {"csv", "xlsx"}:
+        raise DeclarationError(f"{where}: format {sorted(unknown)} is not csv or xlsx")
+    names = {c.name for c in feed.columns}
+    for column in feed.columns:
+        if column.type not in FEED_TYPES and not re.fullmatch(r"decimal\(\d+, ?\d+\)", column.type):
+            raise DeclarationError(f"{where}: column {column.name!r} has type {column.type!r}; known: {FEED_TYPES}")
+        if column.from_name and column.name not in groups:
+            raise DeclarationError(f"{where}: column {column.name!r} is `from: name`, the pattern has no such group")
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", column.name):
+            raise DeclarationError(f"{where}: column {column.name!r} is not snake_case; a heading goes into `header:`")
+    if lost := groups - {c.name for c in feed.columns if c.from_name}:
+        raise DeclarationError(f"{where}: the pattern's groups {sorted(lost)} need a column with `from: name` each")
+    instants = {f"{c.name}_utc" for c in feed.columns if c.type in LOCAL_TYPES}
+    if lost := set(feed.key) - names - instants:
+        raise DeclarationError(f"{where}: key {sorted(lost)} is no column; columns: {sorted(names | instants)}")
 
 
 def calendars(pack: str | None = None) -> tuple[Calendar, ...]:

@@ -268,24 +268,36 @@ def commit_many(transactions: Sequence[Transaction], before_commit: Callable[[],
     writer was first: nothing is changed then. Raises `LakehouseError` where the answer was lost: the commit
     may be in, so look for the planned snapshots before trying again.
     """
-    from requests import HTTPError
+    post_commit(commit_requests(transactions), before_commit)
 
-    changed = [tx for tx in transactions if tx._updates]
-    if not changed:
-        return
-    requests = [
-        CommitTableRequest(
+
+def commit_requests(transactions: Iterable[Transaction]) -> dict[str, str]:
+    """What the catalog is asked for each prepared transaction that changes something: table -> JSON.
+
+    Kept as text, it can be asked again by another process: the files it names are written already.
+    """
+    return {
+        ".".join(tx._table.name()): CommitTableRequest(
             identifier=TableIdentifier(namespace=tx._table.name()[:-1], name=tx._table.name()[-1]),
             requirements=tx._requirements,
             updates=tx._updates,
-        )
-        for tx in changed
-    ]
-    body = '{"table-changes":[' + ",".join(r.model_dump_json() for r in requests) + "]}"
+        ).model_dump_json()
+        for tx in transactions
+        if tx._updates
+    }
+
+
+def post_commit(requests: Mapping[str, str], before_commit: Callable[[], None] | None = None) -> None:
+    """Send the changes of several tables as one request; errors as in `commit_many`."""
+    from requests import HTTPError
+
+    if not requests:
+        return
+    body = '{"table-changes":[' + ",".join(requests.values()) + "]}"
+    names = ", ".join(requests)
     client = catalog()
     if before_commit:
         before_commit()
-    names = ", ".join(".".join(tx._table.name()) for tx in changed)
     try:
         answer = client._session.post(client.url("transactions/commit"), data=body.encode(), timeout=120)
         answer.raise_for_status()

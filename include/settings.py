@@ -48,6 +48,12 @@ class Retention(BaseModel):
     raw_snapshots_hours: float = Field(default=2.0, gt=0, description="Age after which snapshots of raw and ops expire: closes cut those by position.")
     orphans_days: float = Field(default=1.0, gt=0, description="Age after which a file that no table refers to is removed.")
     workspaces_days: float = Field(default=7.0, gt=0, description="Age after which the workspace of a close is dropped.")
+    runs_days: float = Field(default=30.0, gt=0, description="Age after which Airflow forgets a run, and its logs go.")
+
+
+class Airflow(BaseModel):
+    parallel_tasks: int = Field(default=4, gt=0, description="Tasks that may run at one time.")
+    dags_dir: Path = Field(default=ROOT / "dags", description="Folder that Airflow reads its DAGs from.")
 
 
 class Settings(BaseSettings):
@@ -63,6 +69,7 @@ class Settings(BaseSettings):
     ports: Ports = Ports()
     landing: Landing = Landing()
     retention: Retention = Retention()
+    airflow: Airflow = Airflow()
     fieldops_database: str = "fieldops"
     lease_s: float = Field(default=60.0, gt=0, description="How long a lease on publishing or landing lives unless renewed.")
     engine_threads: int = Field(default=2, gt=0)

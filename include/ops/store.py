@@ -5,7 +5,7 @@ A table is created with its first row, from the columns declared in `include/ops
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -28,7 +28,10 @@ def record(table: str, rows: Iterable[Mapping[str, Any]]) -> int:
     """
     declared = schema(table)
     now = datetime.now(UTC)
-    filled = [{"recorded_at": now, **{name: _storable(value, declared, name, table) for name, value in row.items()}} for row in rows]
+    filled = [
+        {"recorded_at": now, **{name: _storable(value, declared, name, table) for name, value in row.items()}}
+        for row in rows
+    ]
     if not filled:
         return 0
     arrow = pa.Table.from_pylist(filled, schema=declared)
@@ -39,11 +42,13 @@ def record(table: str, rows: Iterable[Mapping[str, Any]]) -> int:
     return len(filled)
 
 
-def read(table: str, where: BooleanExpression | None = None, /, **equals: Any) -> list[dict[str, Any]]:
+def read(
+    table: str, where: BooleanExpression | None = None, columns: Sequence[str] | None = None, /, **equals: Any
+) -> list[dict[str, Any]]:
     """The rows of `ops.<table>`, oldest first, whose columns equal `equals` and that satisfy `where`.
 
-    A value that is a list, tuple or set means "one of"; None means null. A table that was never written to
-    has no rows.
+    A value that is a list, tuple or set means "one of"; None means null. `columns` narrows what is read. A
+    table that was never written to has no rows.
     """
     declared = schema(table)
     condition: BooleanExpression = where or AlwaysTrue()
@@ -57,8 +62,10 @@ def read(table: str, where: BooleanExpression | None = None, /, **equals: Any) -
     stored = {f.name for f in found.schema().fields}
     if missing := [name for name in equals if name not in stored]:
         raise LakehouseError(f"ops.{table} was written before its columns {missing} were declared; record a row first")
-    rows = found.scan(row_filter=condition).to_arrow().sort_by("recorded_at").to_pylist()
-    return [{name: row.get(name) for name in declared.names} for row in rows]
+    names = [name for name in declared.names if columns is None or name in columns or name == "recorded_at"]
+    selected = tuple(name for name in names if name in stored)
+    rows = found.scan(row_filter=condition, selected_fields=selected).to_arrow().sort_by("recorded_at").to_pylist()
+    return [{name: row.get(name) for name in names} for row in rows]
 
 
 def _condition(name: str, value: Any) -> BooleanExpression:
@@ -75,7 +82,9 @@ def _literal(value: Any) -> Any:
 
 def _storable(value: Any, declared: pa.Schema, name: str, table: str) -> Any:
     if name not in declared.names:
-        raise DeclarationError(f"ops.{table} has no column {name!r}; it has {declared.names}. Add it in include/ops/tables.py")
+        raise DeclarationError(
+            f"ops.{table} has no column {name!r}; it has {declared.names}. Add it in include/ops/tables.py"
+        )
     if isinstance(value, (dict, list, tuple)):
         return json.dumps(value, default=str, separators=(",", ":"))
     if isinstance(value, Decimal) and pa.types.is_string(declared.field(name).type):

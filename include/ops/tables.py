@@ -135,7 +135,11 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
         "run_id": text,
         "job_namespace": text,
         "job_name": text,
+        "inputs": text,  # json: list of "namespace name"
+        "outputs": text,
         "event": text,  # json, the whole OpenLineage event
+        "segment": text,  # the file that the event was read from,
+        "byte_offset": number,  # and where its line ends: what is in the table decides where reading goes on
     },
     # One row per dbt model or test of a close.
     "model_runs": {

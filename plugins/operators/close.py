@@ -2,15 +2,17 @@
 
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
-from airflow.exceptions import AirflowFailException
-from airflow.sdk import BaseOperatorLink, Context
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.catalog import calendar, marts, sources
 from include.contract_day import ContractDay
 from include.lineage.naming import mart_uri, model_uri, raw_uri
 from plugins.operators.lineage import LineageOperator
+from plugins.operators.links import CloseReportLink, DataDocsLink
 
 
 def close_run_id(dag_run) -> str:
@@ -29,7 +31,9 @@ def window(dag_run, params: dict[str, Any], calendar_name: str) -> tuple[date, d
     if first or last:
         first, last = (date.fromisoformat(d) for d in (first or last, last or first))
         if first > last:
-            raise AirflowFailException(f"from_date {first} is after to_date {last}: trigger the run again with both in order")
+            raise AirflowFailException(
+                f"from_date {first} is after to_date {last}: trigger the run again with both in order"
+            )
         return first, last
     site = calendar(calendar_name)
     day = ContractDay(site.zone, site.contract_hour)
@@ -38,6 +42,12 @@ def window(dag_run, params: dict[str, Any], calendar_name: str) -> tuple[date, d
     else:
         closed = day.last_ended(dag_run.logical_date or dag_run.run_after)
     return closed, closed
+
+
+def triggered_by(dag_run) -> str:
+    """The Airflow user who triggered the run, or what did (`schedule`, `backfill`)."""
+    kind = dag_run.run_type.value
+    return dag_run.triggering_user_name or ("schedule" if kind == "scheduled" else kind)
 
 
 class CloseOperator(LineageOperator):
@@ -59,7 +69,8 @@ class FreezeOperator(CloseOperator):
     """Fix the close's version and cut-off; everything after it reads no further.
 
     The same run always gets the same version and cut-off, so clearing any step of a close changes nothing
-    but repairs. New data needs a new run. Acceptances given with the run are recorded here, by name.
+    but repairs. New data needs a new run. Acceptances given with the run are recorded here, by name. The
+    schedule's first run on an empty platform is skipped: it starts the moment that Airflow does.
     """
 
     clear_hint = "Clear `freeze`: it keeps the cut-off it has, or takes its first one."
@@ -72,22 +83,32 @@ class FreezeOperator(CloseOperator):
         reason = params.get("reason") or f"{run.run_type.value} run"
         patterns = params.get("accept") or []
         if patterns and not params.get("reason"):
-            raise AirflowFailException("accept needs a reason: trigger the run again and say why the failure is right this time")
+            raise AirflowFailException(
+                "accept needs a reason: trigger the run again and say why the failure is right this time"
+            )
+        if run.run_type.value == "scheduled" and self._nothing_landed():
+            raise AirflowSkipException("Nothing has landed on this platform yet: there is no day to close")
         close = freeze(self.pack, self.calendar, first, last, close_run_id(run), reason)
         if patterns:
             self._accept(close, patterns, run, reason)
-        self.log.info("Closing %s as version %s, cut-off %s", f"{first}…{last}", close.keys, close.cut_off)
+        self.log.info("Closing %s, versions %s", close.label, sorted(set(close.keys.values())))
         for name, until in close.cut_off.items():
-            self.log.info("  %s up to %s", name, until)
+            self.log.info("  reads %s up to %s", name, until)
         for table in _raw_tables(self.pack):
             self.read(raw_uri(table))
         self.wrote("iceberg://ops/closes")
         return {"from_date": str(first), "to_date": str(last), "keys": close.keys, "cut_off": close.cut_off}
 
+    def _nothing_landed(self) -> bool:
+        from include.publish.freeze import cut_off_now
+
+        positions, _ = cut_off_now(self.pack, wait=False)
+        return all(at == {"epoch": 0, "commit_lsn": 0} for at in positions.values())
+
     def _accept(self, close, patterns: list[str], run, reason: str) -> None:
         from include.gate.accept import accept
 
-        who = run.triggering_user_name or "unknown"
+        who = triggered_by(run)
         for pattern in patterns:
             accept(list(close.keys), pattern, who, reason)
             self.log.warning("%s accepts %r for this close: %s", who, pattern, reason)
@@ -104,20 +125,15 @@ class BuildOperator(CloseOperator):
 
     def execute(self, context: Context) -> None:
         from include.build import build_layer
+        from include.lineage.models import built
 
         close = self.opened(context)
+        results = build_layer(close, self.layer)
         try:
-            results = build_layer(close, self.layer)
-            for result in results:
-                self.log.info("%s", result)
-        finally:
-            self._note_lineage(close)
-
-    def _note_lineage(self, close) -> None:
-        from include.lineage.models import layer_lineage
-
-        for model in layer_lineage(close, self.layer):
-            self.wrote(model.uri, of=model.inputs, columns=model.columns)
+            for model in built(close, results):
+                self.wrote(model.uri, of=model.inputs, columns=model.columns)
+        except Exception as error:  # what was built is right, whatever keeps us from telling its lineage
+            self.log.warning("The lineage of the layer could not be told: %s", error)
 
 
 class GateOperator(CloseOperator):
@@ -128,6 +144,7 @@ class GateOperator(CloseOperator):
     """
 
     ui_color = "#fdf3dc"
+    operator_extra_links = (DataDocsLink(),)
     clear_hint = (
         "Wrong at the source: correct it there and trigger a new run (a cleared one keeps its cut-off). "
         "Wrong rule or model: fix it and clear from the build before this gate. Right after all: accept it, then clear this gate."
@@ -139,9 +156,12 @@ class GateOperator(CloseOperator):
 
     def execute(self, context: Context) -> None:
         from include.gate.run import check_layer  # loads Great Expectations: in the worker only
+        from include.settings import settings
 
         close = self.opened(context)
         report = check_layer(close, self.layer)
+        if report.data_docs:
+            self.docs_path = Path(report.data_docs).relative_to(settings.data_docs_dir).as_posix()
         for result in report.results:
             uri = raw_uri(result.table) if self.layer == "landing" else model_uri(self.pack, result.table)
             self.read(uri, assertions=[_plain(result)])
@@ -170,28 +190,20 @@ class PublishOperator(CloseOperator):
         from include.publish.publish import publish
 
         close = self.opened(context)
+        run, ti = context["dag_run"], context["ti"]
+        done = publish(
+            close, who=triggered_by(run), why=context["params"].get("reason") or None, try_number=ti.try_number
+        )
         for mart in marts(self.pack):
-            self.wrote(mart_uri(self.pack, mart.name), of=[model_uri(self.pack, mart.name)])
-        publish(close)
-        self.log.info("Published %s", close.keys)
-
-
-class CloseReportLink(BaseOperatorLink):
-    """The button *Close report* on the task."""
-
-    name = "Close report"
-
-    def get_link(self, operator, *, ti_key) -> str:
-        return getattr(operator, "report_url", None) or "/hnai/"
-
-
-class DataDocsLink(BaseOperatorLink):
-    """The button *Data Docs* on gates and reports."""
-
-    name = "Data Docs"
-
-    def get_link(self, operator, *, ti_key) -> str:
-        return f"/hnai/data_docs/{operator.pack}/index.html"
+            self.wrote(
+                mart_uri(self.pack, mart.name), of=[model_uri(self.pack, mart.name)], rows=done.rows.get(mart.name)
+            )
+        if done.publish_id is None:
+            self.log.info("%s is published as it stands already", close.label)
+        else:
+            self.log.info(
+                "Published %s: %s changed, %d figures restated", close.label, ", ".join(done.tables), done.restatements
+            )
 
 
 class ReportOperator(CloseOperator):
@@ -200,12 +212,16 @@ class ReportOperator(CloseOperator):
     operator_extra_links = (CloseReportLink(), DataDocsLink())
 
     def execute(self, context: Context) -> str:
-        from include.lineage.store import load_events
         from include.publish.report import write_report
-        from include.settings import settings
 
+        from include.lineage.store import load_events
+        from include.settings import settings
+        from plugins.views.by_run import remember
+
+        run = context["dag_run"]
         path = write_report(self.opened(context))
-        self.report_url = f"/hnai/reports/{path.relative_to(settings.reports_dir).as_posix()}"
+        self.report_path = path.relative_to(settings.reports_dir).as_posix()
+        remember(run.dag_id, run.run_id, path)
         for mart in marts(self.pack):
             self.read(mart_uri(self.pack, mart.name))
         self.wrote("iceberg://ops/lineage_events", of=())

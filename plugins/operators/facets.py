@@ -27,7 +27,9 @@ def input_dataset(uri: str, *, assertions: Iterable[Mapping]) -> InputDataset:
     ]
     facets = {}
     if found:
-        facets["dataQualityAssertions"] = data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(assertions=found)
+        facets["dataQualityAssertions"] = data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(
+            assertions=found
+        )
     return InputDataset(*dataset(uri), inputFacets=facets)
 
 
@@ -43,7 +45,9 @@ def output_dataset(uri: str, *, of: Iterable[str], columns: Mapping, rows: int |
             dataset=[_field(source, "") for source in of],
         )
     if rows is not None:
-        statistics["outputStatistics"] = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(rowCount=rows)
+        statistics["outputStatistics"] = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
+            rowCount=rows
+        )
     return OutputDataset(*dataset(uri), facets=facets, outputFacets=statistics)
 
 

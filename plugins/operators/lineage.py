@@ -27,11 +27,13 @@ class LineageOperator(BaseOperator):
         for uri in uris:
             self._inputs.setdefault(uri, {"assertions": []})["assertions"].extend(assertions)
 
-    def wrote(self, uri: str, *, of: Iterable[str] = (), columns: Columns | None = None, rows: int | None = None) -> None:
+    def wrote(
+        self, uri: str, *, of: Iterable[str] = (), columns: Columns | None = None, rows: int | None = None
+    ) -> None:
         """The task wrote this dataset, out of the inputs `of` (all of the task's where none is named)."""
         self._outputs[uri] = {"of": tuple(of), "columns": columns or {}, "rows": rows}
 
-    def get_openlineage_facets_on_complete(self, task_instance):  # noqa: ARG002 (OpenLineage's hook)
+    def get_openlineage_facets_on_complete(self, task_instance):
         """What `execute` noted, as OpenLineage wants it; called by the provider after success and failure."""
         from airflow.providers.openlineage.extractors import OperatorLineage
 

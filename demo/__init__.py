@@ -1,0 +1,1 @@
+"""The simulated operator: a field database and partner files whose truth is known."""

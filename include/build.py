@@ -1,0 +1,303 @@
+"""Build one layer of a close in its workspace: one dbt process, in this Python process, per layer.
+
+The workspace is a DuckDB file of the run alone; the lakehouse is attached to it and read at the close's
+cut-off. What a close is about reaches dbt as variables. Parsing is the dear part of dbt, so a parsed project is
+kept by the hash of its files and used again by every later close.
+
+    python -m include.build layer --run-id RUN --layer mart    # build it again, as a close would
+    python -m include.build dbt ls                             # any dbt command, on the last workspace or a scratch one
+"""
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from include.catalog import DBT, calendar, feeds, sources
+from include.errors import HnaiError
+from include.settings import ROOT, settings
+
+if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
+
+    from include.publish.freeze import Close
+
+log = logging.getLogger(__name__)
+Layer = Literal["stage", "mart"]
+FOLDERS: dict[Layer, tuple[str, ...]] = {"stage": ("staging", "intermediate"), "mart": ("marts",)}
+FAILING_ROWS = 5
+
+
+class BuildFailed(HnaiError):
+    """Models or tests of a layer failed; the message names each, its compiled SQL and some failing rows."""
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """What became of one seed, model or test."""
+
+    name: str
+    kind: str  # seed, model, test
+    status: str  # success, pass, warn, error, fail, skipped
+    duration_s: float
+    rows: int | None = None  # of the table it built
+    failures: int | None = None  # rows that a test found
+    message: str = ""
+    compiled: Path | None = None
+
+    @property
+    def is_failed(self) -> bool:
+        return self.status in ("error", "fail", "runtime error")
+
+
+def build_layer(close: "Close", layer: Layer) -> list[ModelResult]:
+    """Build `layer` of the close's pack in its workspace and record every result in `ops.model_runs`.
+
+    Raises `BuildFailed` where a model or data test failed. Running it again builds the same tables again.
+    """
+    if layer == "stage":
+        _require_raw(close.pack)
+    paths = selected_paths(close.pack, layer)
+    arguments = ["build", "--select", *paths, "--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"]
+    folder = work_folder(close.workspace)
+    variables = close_variables(close)
+    outcome = run_dbt(arguments, close.workspace, folder, variables)
+    (folder / "close.json").write_text(json.dumps(variables))
+    results = _results(outcome, close.workspace)
+    _record(close, layer, results)
+    for result in results:
+        log.info("%-60s %-8s %6.2f s %s", result.name, result.status, result.duration_s, "" if result.rows is None else f"{result.rows} rows")
+    if not outcome.success:
+        raise BuildFailed(_what_failed(close, layer, results, outcome))
+    return results
+
+
+def _require_raw(pack: str) -> None:
+    """Make the raw table of a feed that no file has reached yet; name the captured tables that have not landed."""
+    from include import lakehouse
+    from include.land import files
+
+    landed = {name[-1] for name in lakehouse.catalog().list_tables("raw")}
+    if any(feed.identifier not in landed for feed in feeds() if feed.pack == pack):
+        files.prepare()
+    staged = {path.stem for path in (DBT / "models" / pack / "staging").rglob("stg_*.sql")}
+    declared = [table for source in sources() if source.pack == pack for table in source.tables]
+    if missing := [t for t in declared if f"stg_{t.identifier}" in staged and t.identifier not in landed]:
+        names = ", ".join(f"{t.source}.{t.name}" for t in missing)
+        raise BuildFailed(f"Not landed yet: {names}. Run the DAG land_{missing[0].source}, then clear this task")
+
+
+def selected_paths(pack: str, layer: Layer) -> list[str]:
+    """The folders of the project that a layer of a pack consists of; the pack's seeds belong to `stage`."""
+    found = [DBT / "models" / owner / name for owner in ("shared", pack) for name in FOLDERS[layer]]
+    if layer == "stage":
+        found.append(DBT / "seeds" / pack)
+    return [f"path:{path.relative_to(DBT)}" for path in found if path.is_dir() and any(path.rglob("*.*"))]
+
+
+def close_variables(close: "Close") -> dict[str, Any]:
+    """What dbt's models may know of a close; the names are those of `vars` in `dbt/dbt_project.yml`."""
+    site = calendar(close.calendar)
+    return {
+        "pack": close.pack,
+        "calendar": close.calendar,
+        "zone": site.zone,
+        "contract_hour": site.contract_hour,
+        "from_date": close.from_date.isoformat(),
+        "to_date": close.to_date.isoformat(),
+        "cut_off": close.cut_off,
+        "history": close.history,
+        "run_id": close.run_id,
+        "close_keys": close.keys,
+    }
+
+
+def work_folder(workspace: Path) -> Path:
+    """Where dbt writes for this workspace: beside it, so that two closes never meet."""
+    return workspace.with_suffix(".dbt")
+
+
+def run_dbt(
+    arguments: Sequence[str],
+    workspace: Path | None,
+    folder: Path,
+    variables: Mapping[str, Any] | None = None,
+    *,
+    target: str = "embedded",
+    is_quiet: bool = True,
+) -> "dbtRunnerResult":
+    """Run one dbt command in this process on `workspace` (None: in memory), with dbt's own files in `folder`."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.adapters.factory import reset_adapters
+    from dbt.cli.main import dbtRunner
+
+    folder.mkdir(parents=True, exist_ok=True)
+    known = dict(variables or {})
+    if workspace:
+        workspace.parent.mkdir(parents=True, exist_ok=True)
+        known["workspace"] = str(workspace)
+    command = ["--no-version-check", "--no-write-json", "--log-level-file", "info", "--log-path", str(folder / "logs")]
+    if is_quiet:
+        command += ["--log-level", "none"]
+    command += [*arguments, "--project-dir", str(DBT), "--profiles-dir", str(DBT), "--target-path", str(folder), "--target", target]
+    command += ["--vars", json.dumps(known, default=str)]
+    kept = parsed_project()
+    try:
+        return dbtRunner(manifest=_load_parsed(kept)).invoke(command)
+    finally:
+        DuckDBConnectionManager.close_all_connections()  # gives the workspace's lock back
+        reset_adapters()
+        _keep_parsed(folder / "partial_parse.msgpack", kept)
+
+
+def parsed_project() -> Path:
+    """Where the parsed project is kept: named by the content of dbt's files, so that a change of any is parsed anew."""
+    content = sha256(version("dbt-core").encode() + version("dbt-duckdb").encode())
+    for path in sorted(p for p in DBT.rglob("*") if p.is_file() and p.suffix in (".sql", ".yml", ".csv", ".dbtignore", "")):
+        content.update(str(path.relative_to(DBT)).encode() + b"\0" + path.read_bytes())
+    return settings.state_dir / "tmp" / "dbt" / f"parsed-{content.hexdigest()[:20]}.msgpack"
+
+
+def _load_parsed(kept: Path) -> Any:
+    """The parsed project, or None where it must be parsed. Variables do not change what parsing finds."""
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumuro_decoder
+
+    if not kept.is_file():
+        return None
+    manifest = Manifest.from_msgpack(kept.read_bytes(), decoder=extended_mashumuro_decoder)
+    manifest.build_flat_graph()
+    return manifest
+
+
+def _keep_parsed(written: Path, kept: Path) -> None:
+    if not written.is_file() or kept.is_file():
+        return
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    for old in kept.parent.glob("parsed-*.msgpack"):
+        old.unlink(missing_ok=True)
+    fresh = kept.with_name(f"{kept.name}.{os.getpid()}")
+    shutil.copyfile(written, fresh)
+    fresh.replace(kept)
+
+
+def _results(outcome: "dbtRunnerResult", workspace: Path) -> list[ModelResult]:
+    found = getattr(outcome.result, "results", None) or []
+    rows = _row_counts(workspace) if found else {}
+    return [
+        ModelResult(
+            name=r.node.name,
+            kind=str(r.node.resource_type),
+            status=str(r.status),
+            duration_s=r.execution_time,
+            rows=rows.get(r.node.name),
+            failures=r.failures if r.node.resource_type == "test" else None,
+            message=(r.message or "") if str(r.status) not in ("success", "pass") else "",
+            compiled=ROOT / r.node.compiled_path if getattr(r.node, "compiled_path", None) else None,
+        )
+        for r in found
+    ]
+
+
+def _row_counts(workspace: Path) -> dict[str, int]:
+    import duckdb
+
+    if not workspace.is_file():
+        return {}  # dbt stopped before it opened the workspace
+    with duckdb.connect(str(workspace), read_only=True) as con:
+        names = [name for (name,) in con.execute("select table_name from duckdb_tables()").fetchall()]
+        return {name: con.execute(f'select count(*) from "{name}"').fetchone()[0] for name in names}
+
+
+def _record(close: "Close", layer: Layer, results: Sequence[ModelResult]) -> None:
+    from include.ops.store import record
+
+    common = {"run_id": close.run_id, "pack": close.pack, "calendar": close.calendar, "layer": layer}
+    record(
+        "model_runs",
+        [
+            {
+                **common,
+                "model": r.name,
+                "kind": r.kind,
+                "status": r.status,
+                "rows": r.rows,
+                "failures": r.failures,
+                "duration_s": r.duration_s,
+                "message": r.message,
+            }
+            for r in results
+        ],
+    )
+
+
+def _what_failed(close: "Close", layer: Layer, results: Sequence[ModelResult], outcome: "dbtRunnerResult") -> str:
+    lines = [f"{layer} of {close.label} (run {close.run_id}) did not build."]
+    for r in results:
+        if not r.is_failed:
+            continue
+        lines.append(f"  {r.kind} {r.name}: {r.message.strip()}")
+        if r.compiled:
+            lines.append(f"    SQL: {r.compiled}")
+        if r.kind == "test" and r.compiled:
+            lines += [f"    row: {row}" for row in _failing_rows(close.workspace, r.compiled)]
+    if outcome.exception:
+        lines.append(f"  {outcome.exception}")
+    lines.append(f"Mend the cause, then clear the task that builds {layer}; a mend at the source needs a new run.")
+    return "\n".join(lines)
+
+
+def _failing_rows(workspace: Path, compiled: Path) -> list[dict[str, Any]]:
+    """Some rows that a data test found; none where its query needs more than the workspace."""
+    import duckdb
+
+    try:
+        with duckdb.connect(str(workspace), read_only=True) as con:
+            found = con.execute(f"select * from ({compiled.read_text()}) limit {FAILING_ROWS}")
+            names = [column[0] for column in found.description]
+            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    except (duckdb.Error, OSError):
+        return []
+
+
+def dbt(arguments: Sequence[str]) -> bool:
+    """Run any dbt command on a scratch workspace, with the variables of the layer that was built last, if any."""
+    built = sorted(settings.workspaces_dir.glob("*/*.dbt/close.json"), key=lambda p: p.stat().st_mtime)
+    variables = json.loads(built[-1].read_text()) if built else {}
+    scratch = settings.workspaces_dir / "scratch.duckdb"
+    outcome = run_dbt(arguments, scratch, work_folder(scratch), variables, is_quiet=False)
+    if outcome.exception:
+        print(outcome.exception, file=sys.stderr)
+    return outcome.success
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["dbt"]:
+        return 0 if dbt(arguments[1:]) else 1
+    parser = argparse.ArgumentParser(prog="python -m include.build", description="Build a layer of a close that was frozen.")
+    parser.add_argument("command", choices=["layer"])
+    parser.add_argument("--run-id", required=True)
+    parser.add_argument("--layer", required=True, choices=list(FOLDERS))
+    a = parser.parse_args(arguments)
+    from include.publish.freeze import load_close
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        build_layer(load_close(a.run_id), a.layer)
+    except HnaiError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

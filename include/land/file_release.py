@@ -1,0 +1,190 @@
+"""Land again what quarantine holds, once a declaration was changed, a row was corrected, or somebody vouched for it.
+
+Quarantine is a log too: a released row stays in it, and counts as released because raw holds its batch and row number.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include import catalog
+from include.catalog import Feed
+from include.errors import LandingError
+from include.land import file_commit, file_inbox
+from include.land.file_commit import Batch
+from include.land.file_inbox import UNCLAIMED
+from include.land.file_open import BadFile
+from include.land.file_read import Cells
+from include.land.file_rows import Parsed, parse
+from include.land.files import Transfer, discover, land_file
+from include.ops import store
+from include.settings import settings
+
+
+@dataclass(frozen=True)
+class Held:
+    """A file, or a row of one, that waits in quarantine."""
+
+    feed: str
+    batch_id: str
+    file_name: str
+    row_number: int | None  # None: the whole file
+    reason: str
+
+    def __str__(self) -> str:
+        what = "whole file" if self.row_number is None else f"row {self.row_number}"
+        return f"{self.feed}  {self.batch_id[:12]}  {self.file_name}  {what}: {self.reason}"
+
+
+def held(feed_name: str | None = None) -> list[Held]:
+    """All that waits in quarantine: files as a whole first, then rows."""
+    found = [Held(e["feed"], e["sha256"], e["file_name"], None, e["reason"]) for e in file_inbox.quarantined(feed_name)]
+    for feed in catalog.feeds():
+        if feed_name in (None, feed.full_name):
+            rows = file_commit.open_rows(feed)
+            found += [
+                Held(feed.full_name, r["_batch_id"], r["_file_name"], r["_row_number"], r["_reason"]) for r in rows
+            ]
+    return found
+
+
+def release(
+    feed_name: str,
+    batch_id: str,
+    who: str,
+    why: str,
+    *,
+    rows: Sequence[int] | None = None,
+    fixes: Mapping[int, Mapping[str, str]] | None = None,
+    vouched: bool = False,
+) -> Transfer:
+    """Land again a file that was held as a whole, or the rows of one that were held.
+
+    `batch_id` may be its beginning. `rows` picks rows by number; `fixes` corrects cells, by row number and heading.
+    A row whose key came with a later file stays where it is. What still cannot be read stays in quarantine, and the
+    transfer says why.
+    """
+    if not who.strip() or not why.strip():
+        raise LandingError("A release needs to say who releases and why")
+    files = [e for e in file_inbox.quarantined(feed_name) if e["sha256"].startswith(batch_id)]
+    if len(files) > 1 and len({e["sha256"] for e in files}) > 1:
+        raise LandingError(f"Several held files of {feed_name} begin with {batch_id!r}; give more of the batch id")
+    if files:
+        return _release_file(feed_name, files[0], who, why, vouched)
+    feed = catalog.feed(feed_name)
+    waiting = [r for r in file_commit.open_rows(feed) if r["_batch_id"].startswith(batch_id)]
+    chosen = [r for r in waiting if rows is None or r["_row_number"] in rows]
+    if not chosen:
+        raise LandingError(
+            f"Nothing of {feed_name} waits in quarantine under {batch_id!r}. See: python -m include.land.files held"
+        )
+    return _release_rows(feed, chosen, who, why, fixes or {})
+
+
+def _release_file(feed_name: str, entry: Mapping[str, Any], who: str, why: str, vouched: bool) -> Transfer:
+    held_at = Path(entry["path"])
+    if not held_at.is_file():
+        raise LandingError(
+            f"{held_at} is no longer there; ask the sender for {entry['file_name']} again and drop it into the inbox"
+        )
+    back = _inbox_folder(feed_name) / file_inbox.safe_name(entry["file_name"])
+    if back.exists():
+        raise LandingError(f"{back} waits in the inbox already; land it first")
+    draft = back.with_name(f".{back.name}.part")
+    back.parent.mkdir(parents=True, exist_ok=True)
+    draft.write_bytes(held_at.read_bytes())
+    draft.replace(back)
+    if feed_name == UNCLAIMED:
+        feed_name = next(a["feed_name"] for a in discover() if Path(a["path"]) == back)
+    transfer = land_file(feed_name, back, vouched=vouched, note=f"Released by {who}: {why}")
+    if transfer.state != "quarantined" or transfer.rows_quarantined:
+        held_at.unlink()
+        held_at.with_name(f"{held_at.name}.reason.json").unlink()
+    return transfer
+
+
+def _inbox_folder(feed_name: str) -> Path:
+    return settings.inbox_dir if feed_name == UNCLAIMED else settings.inbox_dir / feed_name
+
+
+def _release_rows(
+    feed: Feed, chosen: Sequence[Mapping[str, Any]], who: str, why: str, fixes: Mapping[int, Mapping[str, str]]
+) -> Transfer:
+    first = chosen[0]
+    batch = Batch(first["_batch_id"], first["_file_name"], first["_source_at"], first["_received_at"])
+    still: list[str] = []
+    parsed = None
+    try:
+        named = feed.matches(batch.file_name)
+        parsed = parse(
+            _cells(chosen, fixes), feed, named.groupdict() if named else {}, batch.received_at, catalog.feeds()
+        )
+        still += [f"row {r.number}: {r.reason}" for r in parsed.rejected]
+        parsed, late = _without_superseded(feed, batch, parsed)
+        still += late
+    except BadFile as bad:
+        still.append(str(bad))
+    ordinal = None
+    landed = parsed.rows.num_rows if parsed else 0
+    if landed:
+        ordinal = file_commit.commit(feed, [(batch, parsed)], again=True)[batch.batch_id]
+    transfer = Transfer(
+        feed=feed.full_name,
+        file_name=batch.file_name,
+        sha256=batch.batch_id,
+        state="landed" if landed else "quarantined",
+        rows_landed=landed,
+        rows_quarantined=len(chosen) - landed,
+        reason="; ".join([f"Released by {who}: {why}", *still]),
+        received_at=batch.received_at,
+        batch_ordinal=ordinal,
+    )
+    store.record("file_transfers", [asdict(transfer)])
+    return transfer
+
+
+def _cells(chosen: Sequence[Mapping[str, Any]], fixes: Mapping[int, Mapping[str, str]]) -> Cells:
+    """The held rows as they stood in the file, corrections put in."""
+    cells = Cells([])
+    whole = []
+    for row in chosen:
+        fields, fix = json.loads(row["_fields"]), dict(fixes.get(row["_row_number"], {}))
+        if isinstance(fields, list) and not fix:
+            cells.misfits.append((row["_row_number"], fields))
+        else:
+            whole.append((row["_row_number"], {**(fields if isinstance(fields, dict) else {}), **fix}))
+    cells.header = list(dict.fromkeys(name for _, fields in whole for name in fields))
+    cells.numbers = [number for number, _ in whole]
+    cells.rows = [[fields.get(name, "") for name in cells.header] for _, fields in whole]
+    if not whole:
+        raise BadFile("Every row has too few or too many fields; correct them with `fixes`, or ask for the file again")
+    return cells
+
+
+def _without_superseded(feed: Feed, batch: Batch, parsed: Parsed) -> tuple[Parsed, list[str]]:
+    """Leave out rows whose key came with a file that landed after this one: the later file is right."""
+    raw = file_commit.raw_table(feed)
+    keys = list(feed.key)
+    seen = raw.scan(selected_fields=(*keys, "_commit_lsn", "_landed_at", "_batch_id")).to_arrow()
+    first = pc.min(seen.filter(pc.equal(seen["_batch_id"], batch.batch_id))["_landed_at"]).as_py()
+    held_at = first or batch.received_at
+    later = seen.filter(
+        pc.and_(
+            pc.greater(seen["_landed_at"], pa.scalar(held_at, seen["_landed_at"].type)),
+            pc.not_equal(seen["_batch_id"], batch.batch_id),
+        )
+    )
+    taken = set(zip(*(later[k].to_pylist() for k in keys), strict=True))
+    mine = list(zip(*(parsed.rows[k].to_pylist() for k in keys), strict=True))
+    late = [
+        f"row {n} came again with a later file, which stays"
+        for n, k in zip(parsed.rows["_seq"].to_pylist(), mine, strict=True)
+        if k in taken
+    ]
+    rows = parsed.rows.filter(pa.array([key not in taken for key in mine], pa.bool_()))
+    return Parsed(rows, parsed.rejected, parsed.notes), late

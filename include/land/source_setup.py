@@ -1,0 +1,264 @@
+"""What a source database must have before its changes can be captured: grants, keys, publication, slot, heartbeat.
+
+Reading is done as the capturing role. What only an owner may do is done as the owner where the platform holds that
+secret (`postgres_<source>`), and is otherwise named, statement by statement, for the database's administrator.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from include import lakehouse
+from include.catalog import Source, Table
+from include.errors import LandingError, MissingSecret
+from include.land import raw_table
+from include.land.source_schema import quoted
+from include.settings import postgres_dsn, secret, settings
+
+CAPTURE_ROLE = "cdc"
+HEARTBEAT = ("hnai", "heartbeat")
+LOAD_WANTED = "hnai.load_wanted"  # property of a raw table: why it has to be loaded again
+
+
+def database_of(source: Source | str) -> str:
+    """The name of the source's database: the setting `<source>_database`, else the source's own name."""
+    name = source if isinstance(source, str) else source.name
+    return getattr(settings, f"{name}_database", name)
+
+
+def connect_source(source: Source | str, *, role: str = CAPTURE_ROLE, autocommit: bool = True, **options: str) -> psycopg.Connection:
+    """A connection to the source database. Raises `LandingError` where it does not answer."""
+    try:
+        dsn = make_conninfo(postgres_dsn(role, database_of(source)), connect_timeout=10, **options)
+        return psycopg.connect(dsn, autocommit=autocommit)
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise LandingError(f"The source database {database_of(source)!r} does not answer: {reason}. Is it up?") from None
+
+
+def heartbeat_table(source: Source) -> Table:
+    """The declared heartbeat of a source, or the one that every source has without a word."""
+    for table in source.tables:
+        if (table.schema, table.name) == HEARTBEAT:
+            return table
+    return Table(
+        source=source.name,
+        name=HEARTBEAT[1],
+        identifier=f"{source.name}__heartbeat",
+        pack=source.pack,
+        key=("id",),
+        owner=source.owner,
+        schema=HEARTBEAT[0],
+    )
+
+
+def captured_tables(source: Source) -> tuple[Table, ...]:
+    """Every declared table, the heartbeat last."""
+    beat = heartbeat_table(source)
+    return (*(t for t in source.tables if (t.schema, t.name) != HEARTBEAT), beat)
+
+
+def publication_name(source: Source | str) -> str:
+    return f"hnai_{source if isinstance(source, str) else source.name}"
+
+
+@dataclass
+class Setup:
+    """What `prepare` found and did."""
+
+    slot: str = ""
+    epoch: int = 0
+    added: list[str] = field(default_factory=list)  # tables that were put into the publication just now
+    refused: dict[str, str] = field(default_factory=dict)  # table -> why it cannot be captured, and what to do
+    warnings: list[str] = field(default_factory=list)
+
+
+def prepare(source: Source) -> Setup:
+    """Make the source ready for capture. Tables that cannot be captured are left out and named in `refused`."""
+    setup = Setup()
+    with connect_source(source) as connection:
+        _check_server(connection)
+        _make_heartbeat(source, connection)
+        for table in captured_tables(source):
+            if reason := why_refused(connection, table):
+                setup.refused[table.name] = reason
+            elif warning := _warning(connection, table):
+                setup.warnings.append(warning)
+        tables = [t for t in captured_tables(source) if t.name not in setup.refused]
+        setup.added = _publish(source, connection, tables)
+        setup.slot, setup.epoch = _ensure_slot(source, connection)
+    return setup
+
+
+def _check_server(connection: psycopg.Connection) -> None:
+    level = connection.execute("show wal_level").fetchone()[0]
+    if level != "logical":
+        raise LandingError(f"The source's wal_level is {level!r}. Set wal_level = logical in postgresql.conf and restart it.")
+    if not connection.execute("select rolreplication or rolsuper from pg_roles where rolname = current_user").fetchone()[0]:
+        raise LandingError(f"The role may not replicate. Run: alter role {CAPTURE_ROLE} replication")
+
+
+def why_refused(connection: psycopg.Connection, table: Table) -> str | None:
+    """Why a table cannot be captured, with the statement that would help; None where it can.
+
+    A table in a publication without a key makes the application's own UPDATE and DELETE fail, so it is never added.
+    """
+    name = f"{quoted(table.schema)}.{quoted(table.name)}"
+    row = connection.execute(
+        """
+        select c.oid, c.relreplident, c.relkind, has_table_privilege(c.oid, 'select'), has_schema_privilege(n.oid, 'usage'),
+               c.relpersistence
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = %s and c.relname = %s
+        """,
+        [table.schema, table.name],
+    ).fetchone()
+    if row is None:
+        return f"{table.schema}.{table.name} does not exist in the source. Correct its declaration or create it."
+    oid, identity, kind, may_select, may_use, persistence = row
+    if kind not in "rp" or persistence != "p":
+        return f"{name} is not an ordinary, logged table; only those can be captured."
+    if not may_use:
+        return f"A grant is missing. Run in the source: grant usage on schema {quoted(table.schema)} to {CAPTURE_ROLE}"
+    if not may_select:
+        return f"A grant is missing. Run in the source: grant select on {name} to {CAPTURE_ROLE}"
+    if identity == "f":
+        return None
+    wanted = "indisprimary" if identity == "d" else "indisreplident"
+    found = connection.execute(
+        f"""
+        select array_agg(a.attname::text) from pg_index i
+        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
+        where i.indrelid = %s and i.{wanted}
+        """,
+        [oid],
+    ).fetchone()[0]
+    if not found or identity == "n":
+        return (
+            f"{name} has neither a primary key nor full replica identity: publishing it would break the application's own "
+            f"UPDATE and DELETE. Give it a primary key, or run in the source: alter table {name} replica identity full"
+        )
+    if not set(table.key) <= set(found):
+        return (
+            f"The declared key {list(table.key)} of {name} is not part of its replica identity {sorted(found)}, so deletes "
+            f"would not say what they delete. Declare that key, or run in the source: alter table {name} replica identity full"
+        )
+    return None
+
+
+def _warning(connection: psycopg.Connection, table: Table) -> str | None:
+    long = connection.execute(
+        """
+        select array_agg(a.attname::text order by a.attnum) from pg_attribute a join pg_class c on c.oid = a.attrelid
+        join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = %s and c.relname = %s and a.attnum > 0 and not a.attisdropped and a.attstorage in ('x', 'e')
+          and c.relreplident <> 'f' and c.reltoastrelid <> 0 and a.attname::text <> all(%s)
+          and (a.atttypmod < 0 or a.atttypid not in ('varchar'::regtype, 'bpchar'::regtype))
+          and exists (select 1 from pg_class toast where toast.oid = c.reltoastrelid and pg_relation_size(toast.oid) > 0)
+        """,
+        [table.schema, table.name, list(table.key)],
+    ).fetchone()[0]
+    if not long:
+        return None
+    name = f"{quoted(table.schema)}.{quoted(table.name)}"
+    return (
+        f"{name} holds values out of line ({', '.join(long)}), which are not sent again unless they change. Raw then has null "
+        f"and names them in _unchanged. To have them sent, run in the source: alter table {name} replica identity full"
+    )
+
+
+def _make_heartbeat(source: Source, connection: psycopg.Connection) -> None:
+    schema, table = HEARTBEAT
+    if connection.execute("select to_regclass(%s)", [f"{schema}.{table}"]).fetchone()[0]:
+        return
+    owner = connection.execute(
+        "select pg_get_userbyid(datdba) from pg_database where datname = current_database()"
+    ).fetchone()[0]
+    connection.execute(f"grant usage, create on schema {schema} to {quoted(owner)}")
+    _as_owner(
+        source,
+        [
+            f"create table if not exists {schema}.{table} (id int primary key, beat_at timestamptz not null)",
+            f"grant select, insert, update on {schema}.{table} to {CAPTURE_ROLE}",
+        ],
+    )
+
+
+def _publish(source: Source, connection: psycopg.Connection, tables: Iterable[Table]) -> list[str]:
+    """Make the publication hold just these tables; give those that it did not hold before."""
+    name = publication_name(source)
+    wanted = {(t.schema, t.name): t for t in tables}
+    exists = connection.execute("select 1 from pg_publication where pubname = %s", [name]).fetchone()
+    held = {
+        tuple(row) for row in connection.execute("select schemaname, tablename from pg_publication_tables where pubname = %s", [name])
+    }
+    new = [t for pair, t in wanted.items() if pair not in held]
+    gone = [pair for pair in held if pair not in wanted]
+    for table in new:
+        want_load(table, "it was put into the publication")
+    statements = []
+    if not exists:
+        listed = ", ".join(f"{quoted(t.schema)}.{quoted(t.name)}" for t in new)
+        statements.append(f"create publication {quoted(name)} for table {listed}")
+    else:
+        statements += [f"alter publication {quoted(name)} add table {quoted(t.schema)}.{quoted(t.name)}" for t in new]
+        statements += [f"alter publication {quoted(name)} drop table {quoted(s)}.{quoted(t)}" for s, t in gone]
+    if statements:
+        _as_owner(source, statements)
+    return [t.name for t in new]
+
+
+def want_load(table: Table, reason: str) -> None:
+    """Say on the raw table, if there is one, that it has to be loaded again."""
+    if lakehouse.exists(f"raw.{table.identifier}"):
+        tx = lakehouse.table(f"raw.{table.identifier}").transaction()
+        tx.set_properties(**{LOAD_WANTED: reason})
+        tx.commit_transaction()
+
+
+def _as_owner(source: Source, statements: list[str]) -> None:
+    try:
+        secret(f"postgres_{source.name}")
+    except MissingSecret:
+        raise LandingError(
+            f"The owner of database {database_of(source)!r} has to run: " + "; ".join(statements) + "; then clear this task."
+        ) from None
+    with connect_source(source, role=source.name) as owner:
+        for statement in statements:
+            try:
+                owner.execute(statement)
+            except psycopg.errors.DuplicateObject:
+                pass
+            except psycopg.Error as error:
+                raise LandingError(f"The source refused `{statement}`: {str(error).strip()}. Its administrator has to run it.") from error
+
+
+def _ensure_slot(source: Source, connection: psycopg.Connection) -> tuple[str, int]:
+    """The replication slot and its epoch, which is in its name. A new slot begins a new epoch: all tables load again."""
+    stem = f"hnai_{re.sub('[^a-z0-9_]', '_', source.name.lower())}_"
+    slots = connection.execute(
+        "select slot_name, coalesce(wal_status, '') from pg_replication_slots where database = current_database() and slot_name like %s",
+        [stem.replace("_", r"\_") + "%"],
+    ).fetchall()
+    epochs = {int(name.removeprefix(stem)): status for name, status in slots if name.removeprefix(stem).isdigit()}
+    if epochs and epochs[max(epochs)] != "lost":
+        return f"{stem}{max(epochs)}", max(epochs)
+    beat = heartbeat_table(source)
+    target = raw_table.ensure(beat, raw_heartbeat_columns())
+    epoch = 1 + max([0, int(target.properties.get(raw_table.EPOCH, 0)), *epochs])
+    tx = target.transaction()
+    tx.set_properties(**{raw_table.EPOCH: str(epoch)})  # before the slot: an epoch is never used twice
+    tx.commit_transaction()
+    for old in epochs:
+        connection.execute("select pg_drop_replication_slot(%s)", [f"{stem}{old}"])
+    connection.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", [f"{stem}{epoch}"])
+    return f"{stem}{epoch}", epoch
+
+
+def raw_heartbeat_columns() -> tuple:
+    from include.land.source_schema import Column
+
+    return (Column(1, "id", "int4", -1, True), Column(2, "beat_at", "timestamptz", -1, True))

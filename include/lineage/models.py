@@ -1,0 +1,89 @@
+"""Which model is made of what, per table and per column, read from the SQL that dbt compiled and ran."""
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from include.lineage.naming import mart_uri, model_uri, raw_uri
+
+if TYPE_CHECKING:
+    from include.build import ModelResult
+    from include.publish.freeze import Close
+
+log = logging.getLogger(__name__)
+
+Origins = tuple[tuple[str, str], ...]  # (URI, column)
+STAR_AT_THE_END = re.compile(r"select\s+\*\s+from\s+(\w+)\s*;?\s*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ModelLineage:
+    """One built model: its URI, the URIs it reads, and for each column the columns it is made of."""
+
+    uri: str
+    inputs: tuple[str, ...]
+    columns: Mapping[str, Origins] = field(hash=False)
+
+
+def built(close: "Close", results: "Iterable[ModelResult]") -> Iterator[ModelLineage]:
+    """The lineage of the models that a layer built, their columns asked of the workspace."""
+    models = [r for r in results if r.kind == "model" and r.compiled and r.compiled.is_file()]
+    columns = _columns_in(close, [m.name for m in models])
+    for model in models:
+        yield lineage_of(close.pack, model.name, model.compiled.read_text(), columns.get(model.name, ()))
+
+
+def lineage_of(pack: str, name: str, sql: str, columns: Iterable[str]) -> ModelLineage:
+    """The lineage of one model, as far as its SQL shows it plainly.
+
+    SQL that the parser cannot follow costs the columns, then the inputs, never the build.
+    """
+    from openlineage_sql import parse
+
+    uri = model_uri(pack, name)
+    sql, names = sql.strip(), ", ".join(columns)
+    star = STAR_AT_THE_END.search(sql)
+    if star and names:  # house style: a model ends so, and the parser has to be told what the star is
+        sql = f"{sql[: star.start()]}select {names} from {star.group(1)}"
+    try:
+        found = parse([sql], dialect="duckdb")
+    except Exception as error:  # foreign code over SQL of any shape
+        log.debug("No lineage for %s: %s", name, error)
+        return ModelLineage(uri, (), {})
+    if found is None:
+        return ModelLineage(uri, (), {})
+    inputs = {table.name: _uri(pack, table.schema, table.name) for table in found.in_tables}
+    only = next(iter(inputs.values())) if len(inputs) == 1 else None
+    traced = {c.descendant.name: _origins(c.lineage, inputs, only) for c in found.column_lineage}
+    return ModelLineage(uri, tuple(sorted(set(inputs.values()))), {c: o for c, o in traced.items() if o})
+
+
+def _origins(lineage: Iterable, inputs: Mapping[str, str], only: str | None) -> Origins:
+    """The columns of real tables. One of a common table expression is of the model's one input, where it has but one."""
+    found = set()
+    for origin in lineage:
+        table = origin.origin.name if origin.origin else None
+        if uri := inputs.get(table, only):
+            found.add((uri, origin.name))
+    return tuple(sorted(found))
+
+
+def _uri(pack: str, schema: str | None, name: str) -> str:
+    """Raw and published tables live in the lakehouse; whatever else a model reads is of its own workspace."""
+    if schema == "raw":
+        return raw_uri(name)
+    return mart_uri(pack, name) if schema == pack else model_uri(pack, name)
+
+
+def _columns_in(close: "Close", models: list[str]) -> dict[str, list[str]]:
+    import duckdb
+
+    with duckdb.connect(str(close.workspace), read_only=True) as con:
+        rows = con.execute(
+            "select table_name, list(column_name order by ordinal_position) from information_schema.columns "
+            "where table_schema = 'main' and list_contains(?, table_name) group by table_name",
+            [models],
+        ).fetchall()
+    return dict(rows)

@@ -1,0 +1,109 @@
+"""Where does a table come from, and what does it feed? Answered from `ops.lineage_events`.
+
+python -m include.lineage.questions upstream energypack.fct_well_production_daily
+python -m include.lineage.questions downstream raw.fieldops__well_tests
+"""
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from include.errors import HnaiError
+from include.lineage.edges import Edge, edges, key
+from include.lineage.naming import dataset
+
+Direction = Literal["upstream", "downstream"]
+
+
+def walk(graph: Iterable[Edge], start: str, direction: Direction, column: str = "") -> list[tuple[int, Edge]]:
+    """Every edge on the way from `start`, with its distance, nearest first; each dataset is visited once."""
+    near, far = ("target", "source") if direction == "upstream" else ("source", "target")
+    wanted = [e for e in graph if bool(e.source_column) == bool(column)]
+    by_near: dict[tuple[str, str], list[Edge]] = {}
+    for edge in wanted:
+        by_near.setdefault((getattr(edge, near), getattr(edge, f"{near}_column")), []).append(edge)
+    found: list[tuple[int, Edge]] = []
+    seen, front, distance = {(start, column)}, [(start, column)], 0
+    while front:
+        distance += 1
+        following = []
+        for place in front:
+            for edge in sorted(set(by_near.get(place, ()))):
+                found.append((distance, edge))
+                next_place = (getattr(edge, far), getattr(edge, f"{far}_column"))
+                if next_place not in seen:
+                    seen.add(next_place)
+                    following.append(next_place)
+        front = following
+    return found
+
+
+def stored_edges() -> set[Edge]:
+    """The edges of the latest completed event of every job, per set of datasets that it touched."""
+    from include import lakehouse
+
+    if not lakehouse.exists("ops.lineage_events"):
+        return set()
+    with lakehouse.connect() as con:
+        latest = con.execute(
+            """
+            select max_by(event, event_time)
+            from lakehouse.ops.lineage_events
+            where event_type = 'COMPLETE' and outputs <> '[]'
+            group by job_name, inputs, outputs
+            """
+        ).fetchall()
+    return {edge for (event,) in latest for edge in edges(json.loads(event))}
+
+
+def resolve(name: str) -> str:
+    """A dataset as people write it: `raw.x`, `energypack.x`, one of our URIs, or a column after a last colon."""
+    uri = name if "://" in name else f"iceberg://{name.replace('.', '/', 1)}"
+    return key(*dataset(uri))
+
+
+def upstream(name: str, column: str = "") -> list[tuple[int, Edge]]:
+    """What the table (or its column) is made of, all the way back to the sources."""
+    return walk(stored_edges(), resolve(name), "upstream", column)
+
+
+def downstream(name: str, column: str = "") -> list[tuple[int, Edge]]:
+    """What the table (or its column) ends up in."""
+    return walk(stored_edges(), resolve(name), "downstream", column)
+
+
+def coverage(events: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+    """Of the jobs that completed, how many named an input and an output; and how many there are.
+
+    A DAG's own event is no job that moves data and is not counted.
+    """
+    jobs: dict[str, bool] = {}
+    for event in events:
+        if event["eventType"] != "COMPLETE" or "." not in event["job"]["name"]:
+            continue
+        name = event["job"]["name"]
+        jobs[name] = jobs.get(name, False) or bool(event.get("inputs") and event.get("outputs"))
+    return sum(jobs.values()), len(jobs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m include.lineage.questions", description=__doc__.split("\n")[0])
+    parser.add_argument("direction", choices=["upstream", "downstream"])
+    parser.add_argument("table", help="e.g. energypack.fct_well_production_daily, raw.fieldops__wells or workspace://…")
+    parser.add_argument("--column", default="", help="follow one column")
+    asked = parser.parse_args()
+    found = (upstream if asked.direction == "upstream" else downstream)(asked.table, asked.column)
+    if not found:
+        raise HnaiError(f"No stored event names {asked.table}. Has a close run, and its report task?")
+    for distance, edge in found:
+        one, other = (edge.target, edge.source) if asked.direction == "upstream" else (edge.source, edge.target)
+        columns = f"  {edge.target_column} <- {edge.source_column}" if asked.column else ""
+        print(f"{'  ' * distance}{other}  ({one.split(' ', 1)[1]}, {edge.job}){columns}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except HnaiError as error:
+        raise SystemExit(f"error: {error}") from None

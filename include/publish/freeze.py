@@ -1,0 +1,293 @@
+"""Freeze a close: give it a version and the exact position up to which it may read, once and for all.
+
+The first task of a close. Everything downstream reads what is at or below the cut-off, so a cleared task sees
+the same rows for ever. The same run freezes once: asked again, it gets what it got. Another run of the same
+days gets the next version and a cut-off of its own.
+
+    python -m include.publish.freeze --help
+"""
+
+import argparse
+import json
+import logging
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from include.catalog import Source, calendar, feeds, marts, sources
+from include.errors import PublishError
+from include.settings import settings
+
+log = logging.getLogger(__name__)
+Position = dict[str, int]  # {"epoch": …, "commit_lsn": …}
+NOTHING: Position = {"epoch": 0, "commit_lsn": 0}
+
+
+@dataclass(frozen=True)
+class Close:
+    """One run that closes the production days `from_date` to `to_date` of one calendar."""
+
+    pack: str
+    calendar: str
+    from_date: date
+    to_date: date
+    run_id: str
+    reason: str
+    keys: dict[str, int] = field(hash=False)  # close key -> version
+    cut_off: dict[str, Position] = field(hash=False)  # source, or feed by its full name -> position
+    history: dict[str, int | None] = field(hash=False)  # mart -> snapshot id published when the close froze
+    frozen_at: datetime
+    caught_up: bool = True  # False: the stream lagged behind the source; the close reads what had landed
+
+    @property
+    def workspace(self) -> Path:
+        """The DuckDB file in which this run builds."""
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", self.run_id).strip("-")[:80]
+        return settings.workspaces_dir / self.pack / f"{slug}-{sha256(self.run_id.encode()).hexdigest()[:8]}.duckdb"
+
+    @property
+    def dates(self) -> list[date]:
+        """The production dates of the run, in order."""
+        return days(self.from_date, self.to_date)
+
+    @property
+    def label(self) -> str:
+        """How people name the run: one close key, or `FROM…TO@calendar`."""
+        if self.from_date == self.to_date:
+            return close_key(self.from_date, self.calendar)
+        return f"{self.from_date}…{self.to_date}@{self.calendar}"
+
+
+def close_key(production_date: date, calendar_name: str) -> str:
+    return f"{production_date.isoformat()}@{calendar_name}"
+
+
+def days(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def freeze(
+    pack: str,
+    calendar_name: str,
+    from_date: date | str,
+    to_date: date | str,
+    run_id: str,
+    reason: str,
+    wait: bool = True,
+) -> Close:
+    """Freeze the run, or give what it froze before.
+
+    `wait` lets each change stream catch up with its source first, for `settings.landing.catch_up_timeout_s`.
+    Raises `PublishError` where the run id already stands for other days.
+    """
+    from include.ops.lease import hold
+    from include.ops.store import record
+
+    first, last = _date(from_date), _date(to_date)
+    if last < first:
+        raise PublishError(f"The close ends on {last}, before it starts on {first}. Swap FROM and TO")
+    if calendar(calendar_name).pack != pack:
+        raise PublishError(
+            f"The calendar {calendar_name!r} belongs to the pack {calendar(calendar_name).pack!r}, not {pack!r}"
+        )
+    if found := _find(run_id):
+        return _same(found, pack, calendar_name, first, last)
+    cut_off, caught_up = cut_off_now(pack, wait=wait)
+    with hold(f"freeze:{pack}", run_id) as lease:
+        if found := _find(run_id):
+            return _same(found, pack, calendar_name, first, last)
+        common = {
+            "state": "frozen",
+            "pack": pack,
+            "calendar": calendar_name,
+            "from_date": first,
+            "to_date": last,
+            "run_id": run_id,
+            "reason": reason,
+            "cut_off": cut_off,
+            "caught_up": caught_up,
+            "history": published_snapshots(pack),
+            "frozen_at": datetime.now(UTC),
+        }
+        latest = _latest_versions(pack, calendar_name, first, last)
+        rows = [
+            {**common, "production_date": day, "close_key": key, "version": latest.get(key, 0) + 1}
+            for day in days(first, last)
+            for key in [close_key(day, calendar_name)]
+        ]
+        with lease.guard():
+            record("closes", rows)
+    close = load_close(run_id)
+    log.info("Froze %s, version %s, cut-off %s", close.label, sorted(set(close.keys.values())), close.cut_off)
+    return close
+
+
+def load_close(run_id: str) -> Close:
+    """The close that `run_id` froze. Raises `PublishError` where it froze none."""
+    if found := _find(run_id):
+        return found
+    raise PublishError(f"The run {run_id!r} froze no close. Clear its task freeze, or trigger a new run")
+
+
+def cut_off_now(pack: str, *, wait: bool = True) -> tuple[dict[str, Position], bool]:
+    """Where each source and feed of the pack stands, and whether every stream had caught up with its source."""
+    cut_off: dict[str, Position] = {}
+    caught_up = True
+    for source in sources():
+        if source.pack == pack:
+            landed, is_level = _landed(source, wait)
+            cut_off[source.name] = landed
+            caught_up = caught_up and is_level
+    for feed in feeds():
+        if feed.pack == pack:
+            ordinal = {"epoch": 0, "commit_lsn": _highest_ordinal(feed.identifier)}
+            # Ordinals count per table. The source's own entry serves a source of one feed; the other is exact.
+            cut_off[feed.full_name] = ordinal
+            if feed.source not in cut_off or ordinal["commit_lsn"] > cut_off[feed.source]["commit_lsn"]:
+                cut_off[feed.source] = ordinal
+    return cut_off, caught_up
+
+
+def published_snapshots(pack: str) -> dict[str, int | None]:
+    """The snapshot of each published mart, read while no publish of the pack is half-way."""
+    from include import lakehouse
+    from include.publish.intent import open_intents
+
+    deadline = time.monotonic() + settings.lease_s * 3
+    while True:
+        before = open_intents(pack)
+        found = {}
+        for mart in marts(pack):
+            name = f"{pack}.{mart.name}"
+            found[mart.name] = lakehouse.table(name).metadata.current_snapshot_id if lakehouse.exists(name) else None
+        if not before and not open_intents(pack):
+            return found
+        if time.monotonic() > deadline:
+            raise PublishError(
+                f"A publish of {pack} is unfinished. Run: python -m include.publish.recover, then clear freeze"
+            )
+        time.sleep(1)
+
+
+def _landed(source: Source, wait: bool) -> tuple[Position, bool]:
+    """What of the source has landed, after waiting for the source's position of now."""
+    from include.land.connect import landed_position
+
+    landed = landed_position(source.name) or NOTHING
+    target = _source_position(source)
+    if target is None:
+        return landed, False
+    deadline = time.monotonic() + (settings.landing.catch_up_timeout_s if wait else 0)
+    while landed["commit_lsn"] < target:
+        if time.monotonic() >= deadline:
+            log.warning(
+                "%s: landed up to %s, the source is at %s; closing with what has landed", source.name, landed, target
+            )
+            return landed, False
+        time.sleep(0.5)
+        landed = landed_position(source.name) or NOTHING
+    return landed, True
+
+
+def _source_position(source: Source) -> int | None:
+    """The source's write-ahead position now, or None where it does not answer (the landing gate judges that)."""
+    import psycopg
+
+    from include.land.connect import source_dsn
+
+    try:
+        with psycopg.connect(source_dsn(source.name), connect_timeout=5) as connection:
+            return int(connection.execute("select pg_current_wal_lsn() - '0/0'::pg_lsn").fetchone()[0])
+    except psycopg.Error as error:
+        log.warning("%s does not answer (%s); closing with what has landed", source.name, str(error).strip())
+        return None
+
+
+def _highest_ordinal(identifier: str) -> int:
+    import pyarrow.compute as pc
+
+    from include import lakehouse
+
+    if not lakehouse.exists(f"raw.{identifier}"):
+        return 0
+    ordinals = lakehouse.table(f"raw.{identifier}").scan(selected_fields=("_commit_lsn",)).to_arrow()["_commit_lsn"]
+    return pc.max(ordinals).as_py() or 0
+
+
+def _latest_versions(pack: str, calendar_name: str, first: date, last: date) -> dict[str, int]:
+    from include.publish.seal import close_rows
+
+    latest: dict[str, int] = {}
+    for row in close_rows(pack, calendar_name, first, last):
+        latest[row["close_key"]] = max(row["version"], latest.get(row["close_key"], 0))
+    return latest
+
+
+def _find(run_id: str) -> Close | None:
+    from include.ops.store import read
+
+    rows = read("closes", run_id=run_id, state="frozen")
+    return _from_rows(rows) if rows else None
+
+
+def _from_rows(rows: list[dict[str, Any]]) -> Close:
+    head = rows[0]
+    return Close(
+        pack=head["pack"],
+        calendar=head["calendar"],
+        from_date=head["from_date"],
+        to_date=head["to_date"],
+        run_id=head["run_id"],
+        reason=head["reason"],
+        keys={row["close_key"]: row["version"] for row in sorted(rows, key=lambda r: r["production_date"])},
+        cut_off=json.loads(head["cut_off"]),
+        history=json.loads(head["history"]),
+        frozen_at=head["frozen_at"],
+        caught_up=head["caught_up"] is not False,
+    )
+
+
+def _same(found: Close, pack: str, calendar_name: str, first: date, last: date) -> Close:
+    if (found.pack, found.calendar, found.from_date, found.to_date) != (pack, calendar_name, first, last):
+        raise PublishError(
+            f"The run id {found.run_id!r} already stands for {found.label} of {found.pack}. "
+            "Give this run an id of its own"
+        )
+    return found
+
+
+def _date(value: date | str) -> date:
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise PublishError(f"{value!r} is not a date. Write it as 2026-11-23") from None
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m include.publish.freeze", description="Freeze a close and print it."
+    )
+    parser.add_argument("--pack", default="energypack")
+    parser.add_argument("--calendar", required=True)
+    parser.add_argument("--from-date", required=True)
+    parser.add_argument("--to-date", help="the same as --from-date unless given")
+    parser.add_argument("--run-id", required=True)
+    parser.add_argument("--reason", required=True)
+    parser.add_argument("--no-wait", action="store_true", help="do not wait for the change streams")
+    a = parser.parse_args(arguments)
+    close = freeze(a.pack, a.calendar, a.from_date, a.to_date or a.from_date, a.run_id, a.reason, wait=not a.no_wait)
+    print(
+        json.dumps(
+            {"close": close.label, "versions": close.keys, "cut_off": close.cut_off, "workspace": str(close.workspace)}
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Publish a close: put its window into every mart of the pack as a whole, and seal it.
+
+    lease -> what a crash left is settled -> intent -> one request for all tables -> restatements -> seal
+
+Every step may be killed and the task cleared: an open intent is settled first, a mart whose window already
+holds these figures is not written again, and a later copy of the task takes the lease from an earlier one.
+
+    python -m include.publish.publish --run-id RUN
+"""
+
+import argparse
+import logging
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from pyiceberg.table import Transaction
+
+from include import lakehouse
+from include.catalog import Mart, marts
+from include.errors import PublishError
+from include.ops.lease import Lease, hold
+from include.publish import intent as intents
+from include.publish import recover, restate, seal, workspace
+from include.publish.freeze import Close, load_close
+from include.publish.intent import Intent
+
+log = logging.getLogger(__name__)
+TRIES = 5
+
+
+@dataclass(frozen=True)
+class Published:
+    """What one publish did. No `publish_id`: these figures were published already and nothing was written."""
+
+    publish_id: str | None
+    tables: tuple[str, ...]  # marts whose window changed
+    rows: dict[str, int]  # rows of the window, per mart
+    restatements: int
+
+
+def publish(close: Close, *, who: str = "schedule", why: str | None = None, try_number: int = 1) -> Published:
+    """Publish the close from its workspace.
+
+    Raises `Superseded` where a later version is published, `LeaseLost` where another run or a later try is at
+    work, and `PublishError` where the workspace does not hold what the contracts promise.
+    """
+    with hold(f"publish:{close.pack}", close.run_id, try_number) as lease:
+        recover.settle_pack(close.pack, lease)
+        with workspace.opened(close) as built:
+            rows = {mart.name: workspace.mart_rows(built, close, mart) for mart in marts(close.pack)}
+        if not rows:
+            raise PublishError(f"The pack {close.pack!r} publishes no mart. Give one `meta.publish` in its yml")
+        counts = {name: table.num_rows for name, table in rows.items()}
+        for _ in range(TRIES):
+            standing = seal.close_rows(close.pack, close.calendar, close.from_date, close.to_date)
+            seal.refuse_superseded(close, standing)
+            publish_id = f"publish-{uuid.uuid4()}"
+            transactions, snapshots = _prepare(close, rows, publish_id)
+            current = seal.live(standing)
+            if not transactions and all(k in current and current[k].run_id == close.run_id for k in close.keys):
+                log.info("%s is published as it stands in the workspace; nothing to do", close.label)
+                return Published(None, (), counts, 0)
+            intent = Intent(
+                publish_id=publish_id,
+                kind="publish",
+                pack=close.pack,
+                calendar=close.calendar,
+                from_date=close.from_date,
+                to_date=close.to_date,
+                run_id=close.run_id,
+                tables={
+                    name: {"before": snapshots[name], "planned": lakehouse.planned_snapshot(tx)}
+                    for name, tx in transactions.items()
+                },
+                requests=lakehouse.commit_requests(transactions.values()),
+                seals=seal.plan(
+                    close,
+                    rows,
+                    {**snapshots, **{name: lakehouse.planned_snapshot(tx) for name, tx in transactions.items()}},
+                    who,
+                    why or close.reason,
+                ),
+                note=why or close.reason,
+            )
+            intent.write(lease)
+            outcome = intents.commit(intent, lease)
+            if outcome == "done":
+                restated = finish(intent, lease)
+                log.info("Published %s: %s", close.label, ", ".join(f"{name} {n:,} rows" for name, n in counts.items()))
+                return Published(publish_id, tuple(transactions), counts, restated)
+            with lease.guard():
+                intent.end(outcome, lease, "a table was changed by somebody else; tried again")
+    raise PublishError(
+        f"{close.label}: other writers change the marts of {close.pack} all the time. Find them, then clear publish"
+    )
+
+
+def finish(intent: Intent, lease: Lease) -> int:
+    """Check what an intent put in, write its restatements and its seals; give the number of restatements."""
+    _check(intent)
+    restated = restate.write(intent, lease, intent.note)
+    seal.write(intent, lease)
+    return restated
+
+
+def ensure_mart(pack: str, mart: Mart):
+    """The published table of a mart, created from its contract where it is missing.
+
+    Partitioned so that a window is whole partitions, or nearly: by calendar, and by month of a daily window.
+    """
+    by_month = [] if mart.window in ("all", "month") else [(mart.window, "month")]
+    return lakehouse.ensure_table(
+        f"{pack}.{mart.name}",
+        workspace.mart_schema(mart),
+        partition_by=[("calendar", "identity"), *by_month],
+        required=workspace.key_columns(mart),
+        properties={"comment": mart.description.strip()[:1000]} if mart.description else None,
+    )
+
+
+def _prepare(
+    close: Close, rows: Mapping[str, pa.Table], publish_id: str
+) -> tuple[dict[str, Transaction], dict[str, int | None]]:
+    """A transaction for each mart whose window differs from what is published, and every mart's snapshot of now."""
+    transactions: dict[str, Transaction] = {}
+    snapshots: dict[str, int | None] = {}
+    summary = {"hnai.publish-id": publish_id, "hnai.run-id": close.run_id, "hnai.close": close.label}
+    for mart in marts(close.pack):
+        target = ensure_mart(close.pack, mart)
+        snapshots[mart.name] = target.metadata.current_snapshot_id
+        window = restate.window_filter(mart, close.calendar, close.from_date, close.to_date)
+        try:
+            new = lakehouse.conform(rows[mart.name], target)
+        except pa.ArrowInvalid as error:
+            raise PublishError(
+                f"{mart.name}: its contract no longer fits the published table ({error}). "
+                "Give the changed column a new name, or drop and republish the table"
+            ) from error
+        old = restate.published_rows(close.pack, mart, snapshots[mart.name], window)
+        if not restate.is_same(old, new):
+            transactions[mart.name] = lakehouse.replaced(target, new, window, summary)
+    return transactions, snapshots
+
+
+def _check(intent: Intent) -> None:
+    """Count the published window again: what readers get must be what was sealed."""
+    expected: dict[str, Any] = intent.seals.get("rows", {})
+    for mart in marts(intent.pack):
+        if mart.name not in expected or mart.name not in intent.tables:
+            continue
+        window = restate.window_filter(mart, intent.calendar, intent.from_date, intent.to_date)
+        found = restate.published_rows(intent.pack, mart, intent.tables[mart.name]["planned"], window).num_rows
+        if found != expected[mart.name]:
+            raise PublishError(
+                f"{mart.name}: {found} rows were published where {expected[mart.name]} were meant. "
+                f"Look at {intent.publish_id} in ops.publishes"
+            )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m include.publish.publish", description="Publish a close that was built and gated."
+    )
+    parser.add_argument("--run-id", required=True, help="the run that froze the close")
+    parser.add_argument("--who", required=True, help="your name, for the seal")
+    parser.add_argument("--why", help="instead of the run's own reason")
+    parser.add_argument(
+        "--try-number", type=int, default=1, help="a later try takes over from an earlier one of the same run"
+    )
+    a = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    done = publish(load_close(a.run_id), who=a.who, why=a.why, try_number=a.try_number)
+    print(f"{done.publish_id or 'already published'}: {done.rows}, {done.restatements} restatements")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Read the marts of one close from its workspace, with the types of their contracts."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+
+from include.catalog import Mart
+from include.errors import PublishError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from include.publish.freeze import Close
+
+
+@contextmanager
+def opened(close: "Close") -> Iterator["DuckDBPyConnection"]:
+    """The workspace, read-only. Raises `PublishError` where the close was not built (or is being built)."""
+    if not close.workspace.is_file():
+        raise PublishError(
+            f"{close.label} has no workspace ({close.workspace}). Clear the run from its first build task"
+        )
+    try:
+        connection = duckdb.connect(str(close.workspace), read_only=True)
+    except duckdb.Error as error:
+        raise PublishError(
+            f"The workspace of {close.label} is in use: {str(error).splitlines()[0]}. Wait for the build, then clear"
+        ) from error
+    try:
+        connection.execute("set TimeZone = 'UTC'")
+        yield connection
+    finally:
+        connection.close()
+
+
+def mart_rows(workspace: "DuckDBPyConnection", close: "Close", mart: Mart) -> pa.Table:
+    """The rows of one mart in the close's window, with the columns and types that its contract declares.
+
+    Raises `PublishError` where the mart was not built, lacks a column, or has a null in its key.
+    """
+    relation = _relation(workspace, close, mart)
+    columns = ", ".join(f'cast("{name}" as {kind}) as "{name}"' for name, kind in mart.columns.items())
+    first, last = window_dates(mart, close.from_date, close.to_date)
+    condition, arguments = "calendar = ?", [close.calendar]
+    if mart.window != "all":
+        condition, arguments = f'calendar = ? and "{mart.window}" between ? and ?', [close.calendar, first, last]
+    try:
+        rows = workspace.execute(f"select {columns} from {relation} where {condition}", arguments).to_arrow_table()
+    except duckdb.Error as error:
+        raise PublishError(f"{mart.name} in the workspace of {close.label}: {str(error).splitlines()[0]}") from error
+    for name in key_columns(mart):
+        if rows[name].null_count:
+            raise PublishError(
+                f"{mart.name}: {rows[name].null_count} rows have no {name}, a part of the key. Correct the model"
+            )
+    return rows
+
+
+def mart_schema(mart: Mart) -> pa.Schema:
+    """The arrow schema of a mart's contract, as the engine understands its data types."""
+    columns = ", ".join(f'cast(null as {kind}) as "{name}"' for name, kind in mart.columns.items())
+    with duckdb.connect() as engine:
+        engine.execute("set TimeZone = 'UTC'")
+        try:
+            return engine.execute(f"select {columns} limit 0").to_arrow_table().schema
+        except duckdb.Error as error:
+            raise PublishError(f"The contract of {mart.name} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def key_columns(mart: Mart) -> tuple[str, ...]:
+    """The columns that may never be null: the key, the calendar and the window."""
+    window = () if mart.window == "all" else (mart.window,)
+    return tuple(dict.fromkeys((*mart.key, "calendar", *window)))
+
+
+def window_dates(mart: Mart, first: date, last: date) -> tuple[date, date]:
+    """The values of the window column that a close of `first` to `last` replaces."""
+    if mart.window == "month":
+        return first.replace(day=1), last.replace(day=1)
+    return first, last
+
+
+def _relation(workspace: "DuckDBPyConnection", close: "Close", mart: Mart) -> str:
+    found = workspace.execute(
+        "select schema_name from duckdb_tables() where table_name = $name and not internal "
+        "union all select schema_name from duckdb_views() where view_name = $name and not internal",
+        {"name": mart.name},
+    ).fetchall()
+    if len(found) != 1:
+        what = "is not built" if not found else f"stands in several schemas ({[s for (s,) in found]})"
+        raise PublishError(f"{mart.name} {what} in the workspace of {close.label}. Clear the run's task mart")
+    return f'"{found[0][0]}"."{mart.name}"'

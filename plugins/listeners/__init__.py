@@ -1,0 +1,1 @@
+"""What happens when Airflow itself starts, or a run does."""

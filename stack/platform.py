@@ -1,0 +1,123 @@
+"""Start and stop the platform: in order, each step checked, and safe to repeat at any moment."""
+
+import contextlib
+import fcntl
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from stack import leftovers, postgres, preflight, supervisor
+from stack.layout import RUN, STATE, make_folders
+from stack.progress import Progress
+from stack.secrets import make_secrets
+from stack.services import AIRFLOW, LAKE, PLATFORM, SERVICES
+
+POLL_S = 0.1
+
+
+class NotHealthy(RuntimeError):
+    """A service did not become healthy in time; the message names it, the reason and its log."""
+
+
+def up(services: Sequence[str] = PLATFORM, progress: Progress | None = None) -> None:
+    """Start `services` and return once each is healthy. What runs already is left alone."""
+    progress = progress or Progress()
+    preflight.check_system()
+    make_folders()
+    with _only_one_starts():
+        make_secrets()
+        _have_supervisor(services, progress)
+        lake = [name for name in LAKE if name in services]
+        supervisor.start(lake)
+        _await([name for name in lake if name != "recover"], progress)
+        if "postgres" in services:
+            with progress.step("roles and databases"):
+                postgres.make_roles()
+        supervisor.start(name for name in services if name == "connect")
+        if any(name in AIRFLOW for name in services):
+            from stack.airflow_setup import set_up
+
+            set_up(progress)
+            supervisor.start(name for name in services if name in AIRFLOW)
+        supervisor.start(name for name in services if name not in (*LAKE, *AIRFLOW, "connect"))
+        _await([name for name in services if name not in lake or name == "recover"], progress)
+
+
+def down(progress: Progress | None = None) -> None:
+    """Stop everything, readers first and stores last, and whatever an earlier run left behind."""
+    progress = progress or Progress()
+    running = supervisor.is_running()
+    for name in reversed(SERVICES):
+        left = leftovers.recorded(name)
+        if not (left and left.members()):
+            continue
+        with progress.step(f"stop {name}"):
+            if running:
+                supervisor.stop(name)
+            service = SERVICES[name]
+            left.end(None if service.leaves_tasks else service.stop_signal, service.grace_s)
+    if running:
+        supervisor.shut_down()
+
+
+def forget() -> None:
+    """Delete all state of a stopped platform."""
+    if not STATE.exists():
+        return
+    if any(STATE.iterdir()) and not RUN.is_dir():
+        raise RuntimeError(f"{STATE} does not look like a state folder of this platform. Delete it by hand if it is.")
+    shutil.rmtree(STATE)
+
+
+def _have_supervisor(services: Sequence[str], progress: Progress) -> None:
+    if supervisor.is_running():
+        if not supervisor.configuration_changed():
+            running = {name for name, state in supervisor.states().items() if state["statename"] == "RUNNING"}
+            preflight.check_ports([name for name in services if name not in running])
+            return
+        progress.say("  the configuration has changed: restarting every service")
+        down(progress)
+    for name in reversed(SERVICES):  # a supervisor that was killed leaves its services running
+        service, left = SERVICES[name], leftovers.recorded(name)
+        if left and left.members():
+            with progress.step(f"end {name} of an earlier start"):
+                left.end(None if service.leaves_tasks else service.stop_signal, service.grace_s)
+    preflight.check_ports(services)
+    with progress.step("supervisor"):
+        supervisor.launch()
+
+
+def _await(names: Iterable[str], progress: Progress) -> None:
+    """Wait for services that start side by side; report each as it becomes healthy."""
+    begun = time.monotonic()
+    waiting = list(names)
+    while waiting:
+        for name in list(waiting):
+            reason = SERVICES[name].is_healthy()
+            passed = time.monotonic() - begun
+            if reason is None:
+                progress.done(name, passed)
+                waiting.remove(name)
+            elif passed > SERVICES[name].start_timeout_s:
+                raise NotHealthy(
+                    f"{name} is not healthy after {passed:.0f} s: {reason}.\n"
+                    f"Its log ends with:\n{_tail(name)}\nRead {SERVICES[name].log}, then run `make up` again."
+                )
+        time.sleep(POLL_S)
+
+
+def _tail(name: str, lines: int = 15) -> str:
+    log = SERVICES[name].log
+    if not log.exists():
+        return "    (nothing was written)"
+    return "\n".join(f"    {line}" for line in log.read_text(errors="replace").splitlines()[-lines:])
+
+
+@contextlib.contextmanager
+def _only_one_starts() -> Iterator[None]:
+    with (RUN / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError("Another `make up` or `make demo` is starting the platform. Wait for it.") from None
+        yield

@@ -1,0 +1,67 @@
+"""What must be right before anything starts; each failure says what to do."""
+
+import contextlib
+import shutil
+import socket
+import sys
+from collections.abc import Iterable
+
+from include.settings import settings
+from stack.layout import STATE
+from stack.services import SERVICES
+
+FREE_GB = 5
+PYTHON = (3, 11)
+
+
+class NotReady(RuntimeError):
+    """The machine is not ready for the platform."""
+
+
+def check_system() -> None:
+    """Python, operating system and free disk."""
+    if sys.version_info < PYTHON:
+        raise NotReady(f"Python {sys.version.split()[0]} is too old: run `make PYTHON=/path/to/python3.11` or a later one.")
+    if not sys.platform.startswith("linux"):
+        raise NotReady("The embedded platform runs on Linux. Elsewhere run it in a container or a virtual machine.")
+    folder = next(path for path in (STATE, *STATE.parents) if path.exists())
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    if free_gb < FREE_GB:
+        raise NotReady(
+            f"Only {free_gb:.1f} GB are free where {STATE} lies; {FREE_GB} GB are needed. Free some, or move the state "
+            f"with HNAI_STATE_DIR=/other/disk/hnai."
+        )
+
+
+def check_ports(names: Iterable[str]) -> None:
+    """Refuse to start where somebody else listens already."""
+    for name in names:
+        for setting, port in SERVICES[name].ports().items():
+            if _is_taken(port):
+                plain = setting.removesuffix(" (gRPC)")
+                raise NotReady(
+                    f"Port {port} of {name} is taken by {_owner(port)}. Stop that process, or move the port: "
+                    f"HNAI_PORTS__{plain.upper()}=<port>, or all ports at once: HNAI_PORT_SHIFT=1000."
+                )
+
+
+def _is_taken(port: int) -> bool:
+    with contextlib.closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, port))
+        except OSError:
+            return True
+    return False
+
+
+def _owner(port: int) -> str:
+    """The process that listens on a port, as far as we may know it."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("inet"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+                if connection.pid:
+                    return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    return "a process that this user may not see"

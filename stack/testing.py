@@ -1,0 +1,49 @@
+"""A platform of one's own for tests: a temporary state folder, free ports, the same code as `make up`.
+
+Settings are read when `include.settings` is first imported, so `reserve()` must run before that (`tests/conftest.py`).
+"""
+
+import os
+import random
+import socket
+import tempfile
+from pathlib import Path
+
+SHIFTS = range(10_000, 20_000, 37)  # no two ports of the plan differ by a small multiple of 37
+PORTS = (8080, 8333, 8181, 5433, 8083, 9433, 8888, 9340, 23646, 18333, 19433, 18888, 19340, 33646)
+
+
+def reserve() -> tuple[Path, int]:
+    """Choose a state folder and a port shift, and put them into the environment for this process and its children."""
+    folder = Path(tempfile.mkdtemp(prefix="hnai-test-"))
+    folder.chmod(0o711)
+    shift = next(shift for shift in random.sample(SHIFTS, len(SHIFTS)) if _are_free(shift))
+    os.environ["HNAI_STATE_DIR"] = str(folder)
+    os.environ["HNAI_PORT_SHIFT"] = str(shift)
+    return folder, shift
+
+
+def start(services: tuple[str, ...] = ("seaweedfs", "postgres")) -> None:
+    """Start services of the reserved platform; those that run already are left alone."""
+    from stack.platform import up
+    from stack.progress import Progress
+
+    up(services, Progress(quiet=True))
+
+
+def stop() -> None:
+    from stack.platform import down
+    from stack.progress import Progress
+
+    down(Progress(quiet=True))
+
+
+def _are_free(shift: int) -> bool:
+    for port in PORTS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port + shift))
+            except OSError:
+                return False
+    return True

@@ -1,0 +1,31 @@
+"""Fixtures of the whole suite. A platform for tests never touches the one that `make up` started."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stack import testing
+
+STATE_DIR, PORT_SHIFT = testing.reserve()  # before anything imports include.settings
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[type[testing]]:
+    """The platform on its own state folder and ports: `platform.start(services)` adds services to it.
+
+    Everything is stopped and removed at the end; set HNAI_KEEP_TEST_STATE=1 to keep the folder for reading.
+    """
+    yield testing
+    testing.stop()
+    if not os.environ.get("HNAI_KEEP_TEST_STATE"):
+        shutil.rmtree(STATE_DIR, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def lake_platform(platform) -> Path:
+    """Object store, catalog and PostgreSQL, healthy. Returns the state folder."""
+    platform.start(("seaweedfs", "postgres"))
+    return STATE_DIR
