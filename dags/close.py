@@ -14,9 +14,12 @@ It becomes version n+1 with a new cut-off, and `ops.restatements` lists every fi
 When it is red: docs/runbooks/close.md
 """
 
-from airflow.sdk import Asset, Param, dag
+from datetime import timedelta
+
+from airflow.sdk import Asset, DeadlineAlert, DeadlineReference, Param, SyncCallback, dag
 
 from include.catalog import Calendar, calendars, marts
+from plugins.alerts import tell_late_close
 from plugins.defaults import DEFAULTS, START, publish_pool, tags
 from plugins.operators.close import BuildOperator, FreezeOperator, GateOperator, PublishOperator, ReportOperator
 from plugins.timetables.contract_day import ContractDayTimetable
@@ -37,6 +40,10 @@ PARAMS = {
     ),
 }
 
+LATE = DeadlineAlert(
+    reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=timedelta(hours=1), callback=SyncCallback(tell_late_close)
+)
+
 
 def close(calendar: Calendar) -> None:
     pack, published = calendar.pack, marts(calendar.pack)
@@ -50,6 +57,7 @@ def close(calendar: Calendar) -> None:
         catchup=False,
         max_active_runs=4,
         params=PARAMS,
+        deadline=LATE,
         default_args={
             **DEFAULTS,
             "owner": published[0].owner if published else pack,

@@ -136,9 +136,9 @@ def catch_up(dsn: str, as_of: datetime) -> dict[str, int]:
 def deliver(dsn: str, operator: Operator, inbox: Path) -> list[PartnerFile]:
     """Drop the partner files that are due: the last days at first, afterwards every day that has ended.
 
-    A file is noted after it was dropped. Killed in between, it is dropped again: landing knows it by its checksum.
+    Files are noted once all are dropped. Killed in between, they are dropped again: landing knows them by checksum.
     """
-    with psycopg.connect(dsn, autocommit=True) as connection, connection.cursor() as cursor:
+    with psycopg.connect(dsn) as connection, connection.cursor() as cursor:
         sent = set(cursor.execute("select meter_id, production_date from demo.deliveries").fetchall())
         end = metered_days(operator)
         first = min(((day - operator.config.start).days for _, day in sent), default=end - DAYS_SENT)

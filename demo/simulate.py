@@ -30,13 +30,17 @@ REPORTING_LAG = timedelta(minutes=15)  # people need some minutes after a contra
 
 def keep_alive(rows_per_s: float, new_column_every_s: float, is_heavy: bool, seed: int, stop: Event) -> None:
     """Work round by round until `stop` is set; after an error of the database wait 1, 2, 4 … 30 s and go on."""
-    written, rounds, wait_s = Counter(), 0, 1.0
+    written, rounds, wait_s, is_away = Counter(), 0, 1.0, False
     told_at = column_at = time.monotonic()
     while not stop.is_set():
         rounds += 1
         try:
             dsn = fieldops_dsn()
-            if remembered(dsn) is None:
+            known = remembered(dsn)
+            if is_away:
+                log.info("The field database answers again")
+                is_away = False
+            if known is None:
                 log.info("The field database is empty; waiting for: python -m demo.load")
                 stop.wait(LONGEST_WAIT_S)
                 continue
@@ -48,6 +52,7 @@ def keep_alive(rows_per_s: float, new_column_every_s: float, is_heavy: bool, see
             written += churn(dsn, rows_per_s, ROUND_S, seed + rounds, HEAVY if is_heavy else CALM, stop)
             wait_s = 1.0
         except (psycopg.Error, MissingSecret) as error:
+            is_away = True
             log.warning(
                 "The field database cannot be used (%s); trying again in %.0f s",
                 str(error).strip().splitlines()[0],

@@ -1,4 +1,4 @@
-"""Declare a table of a source database: its YAML entry and its staging model, written from the database's own catalogue.
+"""Declare a table of a source database: its YAML entry and staging model, from the database's own catalogue.
 
 What is written is a start to be read and edited: units in names, meanings in descriptions.
 
@@ -81,7 +81,8 @@ def describe(declared: Source, schema: str, name: str) -> SourceTable:
     with psycopg.connect(source_dsn(declared.name), connect_timeout=5) as connection:
         relation = f'"{schema}"."{name}"'
         row = connection.execute(
-            "select relreplident = 'f', coalesce(obj_description(oid), '') from pg_class where oid = to_regclass(%s)", [relation]
+            "select relreplident = 'f', coalesce(obj_description(oid), '') from pg_class where oid = to_regclass(%s)",
+            [relation],
         ).fetchone()
         if row is None:
             raise DeclarationError(f"{declared.name} has no table {schema}.{name}. Look for its name with \\dt in psql")
@@ -135,7 +136,11 @@ def zone_of(found: SourceTable, declared: Source, zone: str | None) -> dict[str,
 
 def yaml_entry(found: SourceTable, zone: dict[str, object]) -> str:
     """The table's entry in `_<source>__sources.yml`."""
-    toasted = [] if found.has_full_identity else [c.name for c in found.columns if c.type in LONG_VALUES and c.name not in found.key]
+    toasted = (
+        []
+        if found.has_full_identity
+        else [c.name for c in found.columns if c.type in LONG_VALUES and c.name not in found.key]
+    )
     land: dict[str, object] = {"key": list(found.key)}
     if found.schema != "public":
         land["schema"] = found.schema
@@ -188,7 +193,9 @@ def staging_yml(found: SourceTable) -> str:
         "    columns:",
     ]
     for column in found.columns:
-        about = column.description or ("UTC instant of the source's local time." if column.name in found.local_times else "As in the source.")
+        about = column.description or (
+            "UTC instant of the source's local time." if column.name in found.local_times else "As in the source."
+        )
         lines.append(f"      - {{name: {renamed(found, column)}, description: {_quoted(about)}}}")
     return "\n".join(lines) + "\n"
 
@@ -237,7 +244,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     for path in written:
         print(f"wrote {path.relative_to(ROOT)}")
-    print("Next: read both files, give units and meanings, then let the landing DAG load the table: docs/how-to/add-a-source-table-and-a-mart.md")
+    print("Next: give units and meanings in both, then let the landing DAG load the table:")
+    print("docs/how-to/add-a-source-table-and-a-mart.md")
     return 0
 
 

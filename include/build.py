@@ -66,7 +66,8 @@ def build_layer(close: "Close", layer: Layer) -> list[ModelResult]:
     if layer == "stage":
         _require_raw(close.pack)
     paths = selected_paths(close.pack, layer)
-    arguments = ["build", "--select", *paths, "--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"]
+    no_unit_tests = ("--exclude-resource-type", "unit_test", "--indirect-selection", "cautious")
+    arguments = ["build", "--select", *paths, *no_unit_tests]
     folder = work_folder(close.workspace)
     variables = close_variables(close)
     outcome = run_dbt(arguments, close.workspace, folder, variables)
@@ -74,7 +75,13 @@ def build_layer(close: "Close", layer: Layer) -> list[ModelResult]:
     results = _results(outcome, close.workspace)
     _record(close, layer, results)
     for result in results:
-        log.info("%-60s %-8s %6.2f s %s", result.name, result.status, result.duration_s, "" if result.rows is None else f"{result.rows} rows")
+        log.info(
+            "%-60s %-8s %6.2f s %s",
+            result.name,
+            result.status,
+            result.duration_s,
+            "" if result.rows is None else f"{result.rows} rows",
+        )
     if not outcome.success:
         raise BuildFailed(_what_failed(close, layer, results, outcome))
     return results
@@ -147,7 +154,17 @@ def run_dbt(
     command = ["--no-version-check", "--no-write-json", "--log-level-file", "info", "--log-path", str(folder / "logs")]
     if is_quiet:
         command += ["--log-level", "none"]
-    command += [*arguments, "--project-dir", str(DBT), "--profiles-dir", str(DBT), "--target-path", str(folder), "--target", target]
+    command += [
+        *arguments,
+        "--project-dir",
+        str(DBT),
+        "--profiles-dir",
+        str(DBT),
+        "--target-path",
+        str(folder),
+        "--target",
+        target,
+    ]
     command += ["--vars", json.dumps(known, default=str)]
     kept = parsed_project()
     try:
@@ -159,9 +176,10 @@ def run_dbt(
 
 
 def parsed_project() -> Path:
-    """Where the parsed project is kept: named by the content of dbt's files, so that a change of any is parsed anew."""
+    """Where the parsed project is kept: named by the content of dbt's files, so that a change is parsed anew."""
     content = sha256(version("dbt-core").encode() + version("dbt-duckdb").encode())
-    for path in sorted(p for p in DBT.rglob("*") if p.is_file() and p.suffix in (".sql", ".yml", ".csv", ".dbtignore", "")):
+    files = (p for p in DBT.rglob("*") if p.is_file() and p.suffix in (".sql", ".yml", ".csv", ".dbtignore", ""))
+    for path in sorted(files):
         content.update(str(path.relative_to(DBT)).encode() + b"\0" + path.read_bytes())
     return settings.state_dir / "tmp" / "dbt" / f"parsed-{content.hexdigest()[:20]}.msgpack"
 
@@ -283,7 +301,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["dbt"]:
         return 0 if dbt(arguments[1:]) else 1
-    parser = argparse.ArgumentParser(prog="python -m include.build", description="Build a layer of a close that was frozen.")
+    parser = argparse.ArgumentParser(
+        prog="python -m include.build", description="Build a layer of a close that was frozen."
+    )
     parser.add_argument("command", choices=["layer"])
     parser.add_argument("--run-id", required=True)
     parser.add_argument("--layer", required=True, choices=list(FOLDERS))

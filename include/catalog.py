@@ -68,6 +68,18 @@ class Source:
 
 
 FEED_TYPES = ("string", "long", "boolean", "date", "timestamp", "hour_range", "decimal")
+FEED_OPTIONS = {
+    "delimiter",
+    "decimal",
+    "thousands",
+    "encoding",
+    "date_format",
+    "nulls",
+    "sheet",
+    "skip_rows",
+    "skip_after_header",
+}
+COLUMN_OPTIONS = {"date_format", "day_of"}
 LOCAL_TYPES = ("timestamp", "hour_range")  # local times: raw gets the UTC instant as `<column>_utc` beside them
 
 
@@ -315,8 +327,13 @@ def _check_feed(feed: Feed, where: str) -> None:
         raise DeclarationError(f"{where}: pattern {feed.pattern!r} is not a regular expression: {error}") from error
     if unknown := set(feed.format) - {"csv", "xlsx"}:
         raise DeclarationError(f"{where}: format {sorted(unknown)} is not csv or xlsx")
+    if unknown := set(feed.options) - FEED_OPTIONS:
+        raise DeclarationError(f"{where}: {sorted(unknown)} is no option of a feed; known: {sorted(FEED_OPTIONS)}")
     names = {c.name for c in feed.columns}
     for column in feed.columns:
+        if unknown := set(column.options) - COLUMN_OPTIONS:
+            known = sorted(COLUMN_OPTIONS | {"header", "type", "unit", "required", "optional", "from"})
+            raise DeclarationError(f"{where}: column {column.name!r} has {sorted(unknown)}; known: {known}")
         if column.type not in FEED_TYPES and not re.fullmatch(r"decimal\(\d+, ?\d+\)", column.type):
             raise DeclarationError(f"{where}: column {column.name!r} has type {column.type!r}; known: {FEED_TYPES}")
         if column.from_name and column.name not in groups:

@@ -30,6 +30,25 @@ def alert_on_call(context: Context) -> None:
     )
 
 
+def tell_late_close(context: dict[str, Any]) -> None:
+    """On a close that is not published in time: tell on-call, before readers ask. Airflow calls it at the deadline."""
+    from include.ops.alerts import Alert, raise_alert
+
+    run, deadline = context["dag_run"], context["deadline"]["deadline_time"]
+    raise_alert(
+        Alert(
+            dag_id=run["dag_id"],
+            task_id="",
+            run_id=run["dag_run_id"],
+            try_number=0,
+            what=f"The close was not done by {deadline}",
+            detail={"state": run["state"], "queued_at": run["queued_at"]},
+            clear_hint="Look at the run: clear the task that is red, or see what holds up the one that runs. "
+            "See docs/runbooks/close.md",
+        )
+    )
+
+
 def clear_hint(dag_id: str, task_id: str, run_id: str, task: Any) -> str:
     """Which task to clear in which run, and the runbook."""
     advice = getattr(task, "clear_hint", None) or f"Clear `{task_id}` once the cause is gone."

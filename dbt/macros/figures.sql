@@ -50,13 +50,13 @@
     rounded half even to six decimals: 1 bbl is 0.158987294928 m3 exactly; 1 Mcf at 14.73 psia and 60 degF is
     28.328 Sm3. A unit that is not known stops the build. -#}
 {% macro to_sm3(volume, unit) -%}
-    cast(case
-        when {{ volume }} is null then null
-        when {{ unit }} = 'sm3' then {{ volume }}
-        when {{ unit }} = 'bbl' then {{ converted(volume, "0.158987294928") }}
-        when {{ unit }} = 'mcf' then {{ mcf_to_sm3(volume) }}
+    case {# each branch has its cast: of mixed scales DuckDB would take the smaller -#}
+        when {{ volume }} is null then cast(null as decimal(38, 18))
+        when {{ unit }} = 'sm3' then cast({{ volume }} as decimal(38, 18))
+        when {{ unit }} = 'bbl' then cast({{ converted(volume, "0.158987294928") }} as decimal(38, 18))
+        when {{ unit }} = 'mcf' then cast({{ mcf_to_sm3(volume) }} as decimal(38, 18))
         else {{ unknown_unit(unit) }}
-    end as decimal(38, 18))
+    end
 {%- endmacro %}
 
 {#- 28.328 exceeds the factor's one digit before the point, so it is taken as ten times 2.8328. -#}

@@ -27,7 +27,7 @@ SUITE = gx.ExpectationSuite(
             column="latitude", min_value=-90, max_value=90, severity="warning", notes="No such place: latitude and longitude are swapped."
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
-            column="longitude", min_value=-180, max_value=180, severity="warning", notes="No such place on the globe."
+            column="longitude", min_value=-180, max_value=180, severity="warning", notes="No such place: latitude and longitude are swapped."
         ),
     ],
 )

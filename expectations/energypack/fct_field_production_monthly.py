@@ -45,7 +45,7 @@ SUITE = gx.ExpectationSuite(
     name="fct_field_production_monthly",
     expectations=[
         gx.expectations.ExpectCompoundColumnsToBeUnique(
-            column_list=["field_code", "month"], severity="critical", notes="A field has one row a month."
+            column_list=["field_code", "month"], severity="critical", notes="A field has one row a month; a second one doubles it in every report."
         ),
         *(
             gx.expectations.ExpectColumnValuesToBeBetween(

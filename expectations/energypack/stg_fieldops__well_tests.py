@@ -31,6 +31,8 @@ select
     t.oil_rate_bbl_per_day,
     t.gas_rate_mcf_per_day,
     t.water_rate_bbl_per_day,
+    t.tubing_pressure_psi,
+    t.casing_pressure_psi,
     round(case when t.tests_before >= 2 and t.usual_oil > 1 then t.oil_rate_bbl_per_day / t.usual_oil end, 4)::double as oil_to_usual,
     round(case when t.tests_before >= 2 and t.usual_gas > 1 then t.gas_rate_mcf_per_day / t.usual_gas end, 4)::double as gas_to_usual,
     case when t.tested_at > t.frozen_at then 0 else 1 end as is_past
@@ -67,6 +69,15 @@ SUITE = gx.ExpectationSuite(
             max_value=3,
             severity="warning",
             notes="A test a third or three times of what the well tested before: was another well lined up to the separator?",
+        ),
+        *(
+            gx.expectations.ExpectColumnValuesToNotBeNull(
+                column=column,
+                mostly=0.5,
+                severity="warning",
+                notes="Half of the tests without it: the column was dropped or renamed at the source, and its values are lost to us.",
+            )
+            for column in ("tubing_pressure_psi", "casing_pressure_psi")
         ),
         gx.expectations.ExpectColumnValuesToBeInSet(
             column="is_past",

@@ -7,6 +7,7 @@ the way while the expectations run. The SQL may read, by bare name:
     this_close            one row: pack, calendar, zone, contract_hour, from_date, to_date, starts_at, ends_at, frozen_at, run_id
     close_days            one row per day of the window: production_date, starts_at, ends_at, hours (23, 24 or 25)
     landed                one row per source of changes: source, landed_until, caught_up, limit_minutes
+    set_aside             one row per change in quarantine at the cut-off: table_name, reason
     <source>__<table>     a raw table at the close's cut-off: the latest row per key, deleted rows gone
     <model>               a model in the workspace
     history_<mart>        the published mart as it stood when the close froze, this calendar only
@@ -17,6 +18,7 @@ the way while the expectations run. The SQL may read, by bare name:
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,6 +153,8 @@ def _provide(con: "DuckDBPyConnection", close: "Close", sql: str, built: set[str
             con.execute(f"create or replace temp view \"{seed.stem}\" as select * from read_csv('{seed}', header = true)")
     if "landed" in named:
         _provide_landed(con, close)
+    if "set_aside" in named:
+        _provide_set_aside(con, close)
 
 
 def _at_cut_off(close: "Close", identifier: str, source: str, key: tuple[str, ...]) -> str:
@@ -231,3 +235,16 @@ def _provide_landed(con: "DuckDBPyConnection", close: "Close") -> None:
             f"insert into landed select $source, max(_source_at), $caught_up, $minutes from ({seen})",
             {"source": source.name, "caught_up": close.caught_up, "minutes": source.error_after_minutes},
         )
+
+
+def _provide_set_aside(con: "DuckDBPyConnection", close: "Close") -> None:
+    """The changes of source tables that landing put into quarantine; a table that never had any has no table there."""
+    con.execute("create or replace temp table set_aside (table_name varchar, reason varchar)")
+    for source in catalog.sources():
+        for table in source.tables if source.pack == close.pack else ():
+            held = f'{lakehouse.LAKEHOUSE}.quarantine."{table.identifier}"'
+            with suppress(duckdb.CatalogException):
+                con.execute(
+                    f"insert into set_aside select $table, reason from {held} where {_seen(close, source.name)}",
+                    {"table": f"{source.name}.{table.name}"},
+                )

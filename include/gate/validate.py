@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import great_expectations as gx
 from great_expectations.core.run_identifier import RunIdentifier
+from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
 from great_expectations.execution_engine import sqlalchemy_execution_engine
 from great_expectations.validator.v1_validator import Validator
 
@@ -34,13 +35,21 @@ def _keep_connections_of_duckdb() -> None:
         sqlalchemy_execution_engine._PERSISTED_CONNECTION_DIALECTS = (*known, _Dialect.DUCKDB)
 
 
+def _config() -> DataContextConfig:
+    """Everything in memory: no folder for pages that we render ourselves, no bars in the task's log."""
+    return DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        progress_bars={"globally": False},
+        analytics_enabled=False,
+    )
+
+
 class Engine:
     """Great Expectations on one file of rows. One ephemeral context; nothing is written beside the file."""
 
     def __init__(self, path: Path) -> None:
         _keep_connections_of_duckdb()
-        self._context = gx.get_context(mode="ephemeral")
-        self._context.variables.progress_bars = {"globally": False}
+        self._context = gx.get_context(mode="ephemeral", project_config=_config())
         self._source = self._context.data_sources.add_or_update_sql("gate", connection_string=f"duckdb:///{path}")
         self._run = RunIdentifier(run_time=datetime.now(UTC))
 

@@ -7,7 +7,8 @@ repeats or steps back, the second pass has begun. In a file that runs backwards 
 
 import re
 from collections import defaultdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -27,8 +28,8 @@ def read_hour_range(text: str, formats: tuple[str, ...], zone: ZoneInfo) -> date
         raise ValueError(
             f"{_shown(text)} is not an hour such as '{datetime(2024, 5, 7).strftime(formats[0])} 13:00-14:00'"
         )
-    start = datetime.combine(read_date(match["day"], formats), _clock(match["start"], text).time())
-    end = _clock(match["end"], text).strftime("%H:%M")
+    start = datetime.combine(_day(match["day"], formats), _clock(match["start"], text))
+    end = f"{_clock(match['end'], text):%H:%M}"
     fitting = {(start + HOUR).strftime("%H:%M")}
     for fold in (0, 1):  # 01:00-03:00 in spring and 01:00-01:00 in autumn are one hour as well
         begin = start.replace(tzinfo=zone, fold=fold).astimezone(UTC)
@@ -38,9 +39,15 @@ def read_hour_range(text: str, formats: tuple[str, ...], zone: ZoneInfo) -> date
     return start
 
 
-def _clock(text: str, whole: str) -> datetime:
+@lru_cache(maxsize=10_000)
+def _day(text: str, formats: tuple[str, ...]) -> date:
+    return read_date(text, formats)
+
+
+def _clock(text: str, whole: str) -> time:
+    hour, minute = (int(part) for part in text.split(":"))
     try:
-        return datetime.strptime("00:00" if text == "24:00" else text, "%H:%M")
+        return time(0 if text == "24:00" else hour, minute)
     except ValueError:
         raise ValueError(f"{_shown(whole)} holds no time of day ({text})") from None
 

@@ -1,11 +1,11 @@
-"""Land again what quarantine holds, once a declaration was changed, a row was corrected, or somebody vouched for it.
+"""Land again what quarantine holds, once a declaration was changed, or somebody vouched for it.
 
 Quarantine is a log too: a released row stays in it, and counts as released because raw holds its batch and row number.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,33 +26,6 @@ from include.ops import store
 from include.settings import settings
 
 
-@dataclass(frozen=True)
-class Held:
-    """A file, or a row of one, that waits in quarantine."""
-
-    feed: str
-    batch_id: str
-    file_name: str
-    row_number: int | None  # None: the whole file
-    reason: str
-
-    def __str__(self) -> str:
-        what = "whole file" if self.row_number is None else f"row {self.row_number}"
-        return f"{self.feed}  {self.batch_id[:12]}  {self.file_name}  {what}: {self.reason}"
-
-
-def held(feed_name: str | None = None) -> list[Held]:
-    """All that waits in quarantine: files as a whole first, then rows."""
-    found = [Held(e["feed"], e["sha256"], e["file_name"], None, e["reason"]) for e in file_inbox.quarantined(feed_name)]
-    for feed in catalog.feeds():
-        if feed_name in (None, feed.full_name):
-            rows = file_commit.open_rows(feed)
-            found += [
-                Held(feed.full_name, r["_batch_id"], r["_file_name"], r["_row_number"], r["_reason"]) for r in rows
-            ]
-    return found
-
-
 def release(
     feed_name: str,
     batch_id: str,
@@ -60,14 +33,13 @@ def release(
     why: str,
     *,
     rows: Sequence[int] | None = None,
-    fixes: Mapping[int, Mapping[str, str]] | None = None,
     vouched: bool = False,
 ) -> Transfer:
     """Land again a file that was held as a whole, or the rows of one that were held.
 
-    `batch_id` may be its beginning. `rows` picks rows by number; `fixes` corrects cells, by row number and heading.
-    A row whose key came with a later file stays where it is. What still cannot be read stays in quarantine, and the
-    transfer says why.
+    `batch_id` may be its beginning. `rows` picks rows by number. Nothing is repaired: a row is read
+    again as it came, by today's declaration, and what still cannot be read stays where it is. So does a row whose
+    key came with a later file. `vouched`: content that landed under another meter's name is right for this one too.
     """
     if not who.strip() or not why.strip():
         raise LandingError("A release needs to say who releases and why")
@@ -81,9 +53,9 @@ def release(
     chosen = [r for r in waiting if rows is None or r["_row_number"] in rows]
     if not chosen:
         raise LandingError(
-            f"Nothing of {feed_name} waits in quarantine under {batch_id!r}. See: python -m include.land.files held"
+            f"Nothing of {feed_name} waits in quarantine under {batch_id!r}. See: python -m include.gate.quarantine list"
         )
-    return _release_rows(feed, chosen, who, why, fixes or {})
+    return _release_rows(feed, chosen, who, why)
 
 
 def _release_file(feed_name: str, entry: Mapping[str, Any], who: str, why: str, vouched: bool) -> Transfer:
@@ -112,18 +84,14 @@ def _inbox_folder(feed_name: str) -> Path:
     return settings.inbox_dir if feed_name == UNCLAIMED else settings.inbox_dir / feed_name
 
 
-def _release_rows(
-    feed: Feed, chosen: Sequence[Mapping[str, Any]], who: str, why: str, fixes: Mapping[int, Mapping[str, str]]
-) -> Transfer:
+def _release_rows(feed: Feed, chosen: Sequence[Mapping[str, Any]], who: str, why: str) -> Transfer:
     first = chosen[0]
     batch = Batch(first["_batch_id"], first["_file_name"], first["_source_at"], first["_received_at"])
     still: list[str] = []
     parsed = None
     try:
         named = feed.matches(batch.file_name)
-        parsed = parse(
-            _cells(chosen, fixes), feed, named.groupdict() if named else {}, batch.received_at, catalog.feeds()
-        )
+        parsed = parse(_cells(chosen), feed, named.groupdict() if named else {}, batch.received_at, catalog.feeds())
         still += [f"row {r.number}: {r.reason}" for r in parsed.rejected]
         parsed, late = _without_superseded(feed, batch, parsed)
         still += late
@@ -148,22 +116,19 @@ def _release_rows(
     return transfer
 
 
-def _cells(chosen: Sequence[Mapping[str, Any]], fixes: Mapping[int, Mapping[str, str]]) -> Cells:
-    """The held rows as they stood in the file, corrections put in."""
-    cells = Cells([])
-    whole = []
-    for row in chosen:
-        fields, fix = json.loads(row["_fields"]), dict(fixes.get(row["_row_number"], {}))
-        if isinstance(fields, list) and not fix:
-            cells.misfits.append((row["_row_number"], fields))
-        else:
-            whole.append((row["_row_number"], {**(fields if isinstance(fields, dict) else {}), **fix}))
-    cells.header = list(dict.fromkeys(name for _, fields in whole for name in fields))
-    cells.numbers = [number for number, _ in whole]
-    cells.rows = [[fields.get(name, "") for name in cells.header] for _, fields in whole]
+def _cells(chosen: Sequence[Mapping[str, Any]]) -> Cells:
+    """The held rows as they stood in the file."""
+    found = [(row["_row_number"], json.loads(row["_fields"])) for row in chosen]
+    whole = [(number, fields) for number, fields in found if isinstance(fields, dict)]
     if not whole:
-        raise BadFile("Every row has too few or too many fields; correct them with `fixes`, or ask for the file again")
-    return cells
+        raise BadFile("Every row has too few or too many fields; ask the sender for the file again")
+    header = list(dict.fromkeys(name for _, fields in whole for name in fields))
+    return Cells(
+        header,
+        numbers=[number for number, _ in whole],
+        rows=[[fields.get(name, "") for name in header] for _, fields in whole],
+        misfits=[(number, fields) for number, fields in found if isinstance(fields, list)],
+    )
 
 
 def _without_superseded(feed: Feed, batch: Batch, parsed: Parsed) -> tuple[Parsed, list[str]]:

@@ -1,9 +1,12 @@
-"""Land partner files: find what waits in the inbox, land it once, hold back what cannot be trusted, release it later.
+"""Land partner files: find what waits in the inbox, land it once, hold back what cannot be trusted.
 
 `land` may be killed at any instant and run again: raw itself says which files are in. A bad file is no error
 of ours: it goes to quarantine with a reason, the transfer says so, and the other files land.
 
-    python -m include.land.files waiting | land | held | release FEED BATCH --who … --why …
+    python -m include.land.files waiting
+    python -m include.land.files land
+
+What quarantine holds, and how to release it: python -m include.gate.quarantine
 """
 
 import hashlib
@@ -16,16 +19,16 @@ from typing import Any, Literal, TypedDict
 
 from include import catalog
 from include.catalog import Feed
-from include.errors import LandingError
+from include.errors import DeclarationError, HnaiError, LandingError
 from include.land import file_commit, file_inbox
 from include.land.file_commit import Batch, Before
 from include.land.file_inbox import UNCLAIMED
-from include.land.file_open import BadFile, Opened, logical_name, open_file
+from include.land.file_open import MB, BadFile, Opened, logical_name, open_file
 from include.land.file_read import kin, read_cells
 from include.land.file_rows import Parsed, parse
 from include.ops import store
 
-TOGETHER = 200  # files of one feed that share a commit
+TOGETHER, TOGETHER_MB = 200, 256  # files of one feed that share a commit, and their size
 NOTHING: dict[str, int | None] = {"rows_landed": 0, "rows_quarantined": 0, "batch_ordinal": None}
 State = Literal["landed", "duplicate", "quarantined"]
 
@@ -116,11 +119,30 @@ def land(arrivals: Iterable[Arrival], *, vouched: bool = False, note: str = "") 
     """Land files, in the given order; those of one feed share commits. The transfers come in the same order."""
     todo = [(a["feed_name"], file_inbox.in_inbox(Path(a["path"]))) for a in arrivals]
     done: dict[Path, Transfer] = {}
-    while left := [(name, path) for name, path in todo if path not in done]:
+    failed: dict[Path, HnaiError] = {}
+    while left := [(name, path) for name, path in todo if path not in done and path not in failed]:
         name = left[0][0]
-        group = [path for other, path in left if other == name][:TOGETHER]
-        done.update(_Group(None if name == UNCLAIMED else catalog.feed(name), vouched, note).land(group))
+        paths = _together([path for other, path in left if other == name])
+        try:
+            group = _Group(None if name == UNCLAIMED else catalog.feed(name), vouched, note)
+            done.update(group.land(paths))
+            failed.update(group.failed)
+        except DeclarationError as error:  # the feed's own; files of other feeds still land
+            failed.update(dict.fromkeys(paths, error))
+    if failed:
+        raise next(iter(failed.values()))
     return [done[path] for _, path in todo]
+
+
+def _together(paths: list[Path]) -> list[Path]:
+    """The first of the files, as many as may share a commit and the memory."""
+    taken, size = [], 0
+    for path in paths[:TOGETHER]:
+        size += path.lstat().st_size if path.exists() else 0
+        if taken and size > TOGETHER_MB * MB:
+            break
+        taken.append(path)
+    return taken
 
 
 class _Group:
@@ -130,12 +152,13 @@ class _Group:
         self.feed, self.vouched, self.note = feed, vouched, note
         self.feed_name = feed.full_name if feed else UNCLAIMED
         self.done: dict[Path, Transfer] = {}
+        self.failed: dict[Path, HnaiError] = {}
 
     def land(self, paths: list[Path]) -> dict[Path, Transfer]:
         found: dict[str, _Found] = {}
         for path in paths:
             if not path.is_symlink() and not path.exists():
-                self.done[path] = _earlier(self.feed_name, path)
+                self.earlier(path)
             elif (one := self.open(path)) and one.batch.batch_id not in found:
                 found[one.batch.batch_id] = one
         known = file_commit.before(self.feed, list(found)) if found else {}
@@ -156,6 +179,9 @@ class _Group:
             opened = open_file(path)
         except BadFile as bad:
             self.hold(path, file_inbox.sha256_of(path), str(bad), received_at)
+            return None
+        except PermissionError:
+            self.failed[path] = LandingError(f"{path} cannot be read; give the platform's user the right: chmod a+r")
             return None
         try:
             if self.feed is None:
@@ -178,7 +204,19 @@ class _Group:
             return _Load(found, parse(cells, self.feed, found.from_name, found.received_at, catalog.feeds()))
         except BadFile as bad:
             self.hold(found.path, found.opened.sha256, str(bad), found.received_at)
-            return None
+        except LandingError as error:  # the declaration is at fault, not the file
+            self.failed[found.path] = error
+        return None
+
+    def earlier(self, path: Path) -> None:
+        """Say what an earlier try of the same task made of a file that is no longer there."""
+        rows = store.read("file_transfers", feed=self.feed_name, file_name=path.name)
+        if rows:
+            self.done[path] = _from_row(rows[-1])
+        else:
+            self.failed[path] = LandingError(
+                f"{path} is gone and no transfer of it is recorded. Was it taken out of the inbox by hand?"
+            )
 
     def transfer(
         self, path: Path, sha256: str, received_at: datetime, state: State, reason: str | None, **counts: int | None
@@ -195,7 +233,9 @@ class _Group:
         )
 
     def landed(self, load: _Load, ordinal: int | None) -> Transfer:
-        parts = list(load.parsed.notes)
+        parts = load.parsed.notes[:5]
+        if len(load.parsed.notes) > len(parts):
+            parts.append(f"and {len(load.parsed.notes) - len(parts)} notes more")
         if load.parsed.rejected:
             first = load.parsed.rejected[0]
             parts.insert(
@@ -278,14 +318,6 @@ def _from_name(feed: Feed, path: Path, opened: Opened) -> tuple[dict[str, str], 
     return {}, opened.name
 
 
-def _earlier(feed_name: str, path: Path) -> Transfer:
-    """What an earlier try of the same task made of a file that is no longer there."""
-    rows = store.read("file_transfers", feed=feed_name, file_name=path.name)
-    if not rows:
-        raise LandingError(f"{path} is gone and no transfer of it is recorded. Was it taken out of the inbox by hand?")
-    return _from_row(rows[-1])
-
-
 def _from_row(row: Mapping[str, Any]) -> Transfer:
     return Transfer(**{name: value for name, value in row.items() if name != "recorded_at"})
 
@@ -307,38 +339,16 @@ def _why_unclaimed(path: Path, opened: Opened) -> str:
 def main() -> None:
     from argparse import ArgumentParser
 
-    parser = ArgumentParser(
-        prog="python -m include.land.files", description="Land partner files, and release what quarantine holds."
-    )
+    parser = ArgumentParser(prog="python -m include.land.files", description="Land the partner files of the inbox.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("waiting", help="files in the inbox, each with its feed")
-    verbs.add_parser("land", help="land what waits")
-    verbs.add_parser("held", help="files and rows in quarantine, each with its reason")
-    verb = verbs.add_parser("release", help="land again what quarantine holds, after a fix or a changed declaration")
-    verb.add_argument("feed", help="as in `held`, e.g. npd.daily_production")
-    verb.add_argument("batch", help="the batch id in `held`, or its beginning")
-    verb.add_argument("--who", required=True)
-    verb.add_argument("--why", required=True)
-    verb.add_argument("--rows", type=int, nargs="+", help="only these rows of the file")
-    verb.add_argument(
-        "--vouched", action="store_true", help="the content is right although it landed under another name"
-    )
-    given = parser.parse_args()
-    if given.verb == "waiting":
+    verbs.add_parser("land", help="land what waits, and say what became of each file")
+    if parser.parse_args().verb == "waiting":
         for arrival in discover():
             print(f"{arrival['feed_name']}  {arrival['path']}")
-    elif given.verb == "land":
+    else:
         for transfer in land(discover()):
             print(transfer)
-    elif given.verb == "held":
-        from include.land.file_release import held
-
-        for entry in held():
-            print(entry)
-    else:
-        from include.land.file_release import release
-
-        print(release(given.feed, given.batch, given.who, given.why, rows=given.rows, vouched=given.vouched))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
         "caught_up": flag,  # false: the stream lagged when the close froze, and it took what was there
         "history": text,  # json: mart -> snapshot id before the close
         "frozen_at": instant,
+        "history_at": instant,
         "publish_id": text,
         "git_sha": text,
         "row_counts": text,  # json: mart -> rows of this key

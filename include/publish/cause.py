@@ -65,16 +65,16 @@ def moved_rows(pack: str, old: Iterable[Mapping[str, Position]], new: Mapping[st
     for source, name, identifier, key in tables:
         if not lakehouse.exists(f"raw.{identifier}"):
             continue
-        until = position_of(new, source, name)
-        since = min((position_of(cut_off, source, name) for cut_off in old), key=_sortable, default=NOTHING)
+        until = position_of(new, source, identifier)
+        since = min((position_of(cut_off, source, identifier) for cut_off in old), key=_sortable, default=NOTHING)
         if _sortable(since) < _sortable(until):
             found += _moved_in(f"{source}.{name}", f"raw.{identifier}", key, since, until)
     return found
 
 
-def position_of(cut_off: Mapping[str, Position], source: str, name: str) -> Position:
+def position_of(cut_off: Mapping[str, Position], source: str, identifier: str) -> Position:
     """Where a cut-off stands for one table: by its own entry, else by its source's."""
-    return cut_off.get(f"{source}.{name}") or cut_off.get(source) or NOTHING
+    return cut_off.get(identifier) or cut_off.get(source) or NOTHING
 
 
 def _moved_in(name: str, identifier: str, key: Sequence[str], since: Position, until: Position) -> list[Moved]:

@@ -16,11 +16,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include.catalog import Source, calendar, feeds, marts, sources
-from include.errors import PublishError
+from include.errors import LandingError, PublishError
 from include.settings import settings
+
+if TYPE_CHECKING:
+    from include.ops.lease import Lease
 
 log = logging.getLogger(__name__)
 Position = dict[str, int]  # {"epoch": …, "commit_lsn": …}
@@ -38,9 +41,10 @@ class Close:
     run_id: str
     reason: str
     keys: dict[str, int] = field(hash=False)  # close key -> version
-    cut_off: dict[str, Position] = field(hash=False)  # source, or feed by its full name -> position
-    history: dict[str, int | None] = field(hash=False)  # mart -> snapshot id published when the close froze
+    cut_off: dict[str, Position] = field(hash=False)  # source, and feed by its identifier -> position
+    history: dict[str, int | None] = field(hash=False)  # mart -> snapshot id published at history_at
     frozen_at: datetime
+    history_at: datetime
     caught_up: bool = True  # False: the stream lagged behind the source; the close reads what had landed
 
     @property
@@ -100,6 +104,7 @@ def freeze(
     with hold(f"freeze:{pack}", run_id) as lease:
         if found := _find(run_id):
             return _same(found, pack, calendar_name, first, last)
+        now = datetime.now(UTC)
         common = {
             "state": "frozen",
             "pack": pack,
@@ -111,7 +116,8 @@ def freeze(
             "cut_off": cut_off,
             "caught_up": caught_up,
             "history": published_snapshots(pack),
-            "frozen_at": datetime.now(UTC),
+            "frozen_at": now,
+            "history_at": now,
         }
         latest = _latest_versions(pack, calendar_name, first, last)
         rows = [
@@ -124,6 +130,25 @@ def freeze(
     close = load_close(run_id)
     log.info("Froze %s, version %s, cut-off %s", close.label, sorted(set(close.keys.values())), close.cut_off)
     return close
+
+
+def refresh_history(close: Close, lease: "Lease") -> Close:
+    """The same close, version and cut-off, with what is published now as its history.
+
+    For a close that waited while other days of its months were published: what it builds from history (months)
+    would forget them.
+    """
+    from include.ops.store import read, record
+
+    now = datetime.now(UTC)
+    history = published_snapshots(close.pack)
+    rows = [
+        {**{k: v for k, v in row.items() if k != "recorded_at"}, "history": history, "history_at": now}
+        for row in _newest(read("closes", run_id=close.run_id, state="frozen"))
+    ]
+    with lease.guard():
+        record("closes", rows)
+    return load_close(close.run_id)
 
 
 def load_close(run_id: str) -> Close:
@@ -146,7 +171,7 @@ def cut_off_now(pack: str, *, wait: bool = True) -> tuple[dict[str, Position], b
         if feed.pack == pack:
             ordinal = {"epoch": 0, "commit_lsn": _highest_ordinal(feed.identifier)}
             # Ordinals count per table. The source's own entry serves a source of one feed; the other is exact.
-            cut_off[feed.full_name] = ordinal
+            cut_off[feed.identifier] = ordinal
             if feed.source not in cut_off or ordinal["commit_lsn"] > cut_off[feed.source]["commit_lsn"]:
                 cut_off[feed.source] = ordinal
     return cut_off, caught_up
@@ -175,36 +200,16 @@ def published_snapshots(pack: str) -> dict[str, int | None]:
 
 def _landed(source: Source, wait: bool) -> tuple[Position, bool]:
     """What of the source has landed, after waiting for the source's position of now."""
-    from include.land.connect import landed_position
-
-    landed = landed_position(source.name) or NOTHING
-    target = _source_position(source)
-    if target is None:
-        return landed, False
-    deadline = time.monotonic() + (settings.landing.catch_up_timeout_s if wait else 0)
-    while landed["commit_lsn"] < target:
-        if time.monotonic() >= deadline:
-            log.warning(
-                "%s: landed up to %s, the source is at %s; closing with what has landed", source.name, landed, target
-            )
-            return landed, False
-        time.sleep(0.5)
-        landed = landed_position(source.name) or NOTHING
-    return landed, True
-
-
-def _source_position(source: Source) -> int | None:
-    """The source's write-ahead position now, or None where it does not answer (the landing gate judges that)."""
     import psycopg
 
-    from include.land.connect import source_dsn
+    from include.land import connect
 
     try:
-        with psycopg.connect(source_dsn(source.name), connect_timeout=5) as connection:
-            return int(connection.execute("select pg_current_wal_lsn() - '0/0'::pg_lsn").fetchone()[0])
-    except psycopg.Error as error:
-        log.warning("%s does not answer (%s); closing with what has landed", source.name, str(error).strip())
-        return None
+        target = connect.source_position(source.name)
+        return connect.wait_until(source.name, target, None if wait else 0), True
+    except (LandingError, psycopg.Error) as error:
+        log.warning("%s: closing with what has landed. %s", source.name, str(error).strip())
+        return connect.landed_position(source.name) or NOTHING, False
 
 
 def _highest_ordinal(identifier: str) -> int:
@@ -235,6 +240,7 @@ def _find(run_id: str) -> Close | None:
 
 
 def _from_rows(rows: list[dict[str, Any]]) -> Close:
+    rows = _newest(rows)
     head = rows[0]
     return Close(
         pack=head["pack"],
@@ -243,12 +249,19 @@ def _from_rows(rows: list[dict[str, Any]]) -> Close:
         to_date=head["to_date"],
         run_id=head["run_id"],
         reason=head["reason"],
-        keys={row["close_key"]: row["version"] for row in sorted(rows, key=lambda r: r["production_date"])},
+        keys={row["close_key"]: row["version"] for row in rows},
         cut_off=json.loads(head["cut_off"]),
         history=json.loads(head["history"]),
         frozen_at=head["frozen_at"],
+        history_at=head["history_at"] or head["frozen_at"],
         caught_up=head["caught_up"] is not False,
     )
+
+
+def _newest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The latest frozen row of each day, in order of day."""
+    latest = {row["production_date"]: row for row in rows}
+    return [latest[day] for day in sorted(latest)]
 
 
 def _same(found: Close, pack: str, calendar_name: str, first: date, last: date) -> Close:

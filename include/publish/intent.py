@@ -159,6 +159,11 @@ def _undo(intent: Intent, mart: str) -> str:
     return request
 
 
+def tables_of(row: Mapping[str, Any]) -> dict[str, dict[str, int | None]]:
+    """The tables of a recorded publish: mart -> the snapshot before it and the one it made."""
+    return json.loads(row["tables"])
+
+
 def _from_row(row: Mapping[str, Any]) -> Intent:
     return Intent(
         publish_id=row["publish_id"],
@@ -168,7 +173,7 @@ def _from_row(row: Mapping[str, Any]) -> Intent:
         from_date=row["from_date"],
         to_date=row["to_date"],
         run_id=row["run_id"],
-        tables=json.loads(row["tables"]),
+        tables=tables_of(row),
         requests=json.loads(row["requests"]),
         seals=json.loads(row["seals"]),
         note=row["note"] or "",

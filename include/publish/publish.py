@@ -11,12 +11,12 @@ holds these figures is not written again, and a later copy of the task takes the
 import argparse
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from pyiceberg.table import Transaction
+from pyiceberg.table import Table
 
 from include import lakehouse
 from include.catalog import Mart, marts
@@ -24,7 +24,7 @@ from include.errors import PublishError
 from include.ops.lease import Lease, hold
 from include.publish import intent as intents
 from include.publish import recover, restate, seal, workspace
-from include.publish.freeze import Close, load_close
+from include.publish.freeze import Close, load_close, published_snapshots, refresh_history
 from include.publish.intent import Intent
 
 log = logging.getLogger(__name__)
@@ -41,61 +41,74 @@ class Published:
     restatements: int
 
 
-def publish(close: Close, *, who: str = "schedule", why: str | None = None, try_number: int = 1) -> Published:
+def rebuild_marts(close: Close) -> None:
+    """Build the mart layer again in the close's workspace."""
+    from include.build import build_layer
+
+    build_layer(close, "mart")
+
+
+def publish(
+    close: Close,
+    *,
+    who: str = "schedule",
+    why: str | None = None,
+    try_number: int = 1,
+    rebuild: Callable[[Close], None] = rebuild_marts,
+) -> Published:
     """Publish the close from its workspace.
 
-    Raises `Superseded` where a later version is published, `LeaseLost` where another run or a later try is at
-    work, and `PublishError` where the workspace does not hold what the contracts promise.
+    Where other days of its months were published since the close read its history, its marts are built again
+    (`rebuild`) on what is published now, at the same cut-off. Raises `Superseded` where a later version is
+    published, `LeaseLost` where another run or a later try is at work, and `PublishError` where the workspace
+    does not hold what the contracts promise.
     """
     with hold(f"publish:{close.pack}", close.run_id, try_number) as lease:
         recover.settle_pack(close.pack, lease)
-        with workspace.opened(close) as built:
-            rows = {mart.name: workspace.mart_rows(built, close, mart) for mart in marts(close.pack)}
-        if not rows:
-            raise PublishError(f"The pack {close.pack!r} publishes no mart. Give one `meta.publish` in its yml")
-        counts = {name: table.num_rows for name, table in rows.items()}
         for _ in range(TRIES):
             standing = seal.close_rows(close.pack, close.calendar, close.from_date, close.to_date)
             seal.refuse_superseded(close, standing)
-            publish_id = f"publish-{uuid.uuid4()}"
-            transactions, snapshots = _prepare(close, rows, publish_id)
             current = seal.live(standing)
-            if not transactions and all(k in current and current[k].run_id == close.run_id for k in close.keys):
-                log.info("%s is published as it stands in the workspace; nothing to do", close.label)
-                return Published(None, (), counts, 0)
-            intent = Intent(
-                publish_id=publish_id,
-                kind="publish",
-                pack=close.pack,
-                calendar=close.calendar,
-                from_date=close.from_date,
-                to_date=close.to_date,
-                run_id=close.run_id,
-                tables={
-                    name: {"before": snapshots[name], "planned": lakehouse.planned_snapshot(tx)}
-                    for name, tx in transactions.items()
-                },
-                requests=lakehouse.commit_requests(transactions.values()),
-                seals=seal.plan(
-                    close,
-                    rows,
-                    {**snapshots, **{name: lakehouse.planned_snapshot(tx) for name, tx in transactions.items()}},
-                    who,
-                    why or close.reason,
-                ),
-                note=why or close.reason,
-            )
+            is_live = all(key in current and current[key].run_id == close.run_id for key in close.keys)
+            rows = built_rows(close)
+            if others := seal.closed_since(close):
+                if is_live and not _changed(close, rows, lambda mart: mart.window not in ("all", "month")):
+                    return _nothing_to_do(close, rows)
+                log.warning("%s were published since this close read its history; building its marts again", others)
+                close = refresh_history(close, lease)
+                rebuild(close)
+                rows = built_rows(close)
+            overtaken = seal.is_overtaken(close)
+            changed = _changed(close, rows, lambda mart, skip=overtaken: not (skip and mart.window == "all"))
+            if is_live and not changed:
+                return _nothing_to_do(close, rows)
+            intent = _intend(close, rows, changed, who, why or close.reason)
             intent.write(lease)
             outcome = intents.commit(intent, lease)
+            counts = {name: table.num_rows for name, table in rows.items()}
             if outcome == "done":
                 restated = finish(intent, lease)
                 log.info("Published %s: %s", close.label, ", ".join(f"{name} {n:,} rows" for name, n in counts.items()))
-                return Published(publish_id, tuple(transactions), counts, restated)
+                return Published(intent.publish_id, tuple(intent.tables), counts, restated)
             with lease.guard():
                 intent.end(outcome, lease, "a table was changed by somebody else; tried again")
     raise PublishError(
         f"{close.label}: other writers change the marts of {close.pack} all the time. Find them, then clear publish"
     )
+
+
+def built_rows(close: Close, wanted: Sequence[Mart] = ()) -> dict[str, pa.Table]:
+    """The close's window of every mart of the pack, or of the `wanted` ones, from its workspace."""
+    declared = wanted or marts(close.pack)
+    if not declared:
+        raise PublishError(f"The pack {close.pack!r} publishes no mart. Give one `meta.publish` in its yml")
+    with workspace.opened(close) as built:
+        return {mart.name: workspace.mart_rows(built, close, mart) for mart in declared}
+
+
+def _nothing_to_do(close: Close, rows: Mapping[str, pa.Table]) -> Published:
+    log.info("%s is published as it stands in the workspace; nothing to do", close.label)
+    return Published(None, (), {name: table.num_rows for name, table in rows.items()}, 0)
 
 
 def finish(intent: Intent, lease: Lease) -> int:
@@ -106,7 +119,7 @@ def finish(intent: Intent, lease: Lease) -> int:
     return restated
 
 
-def ensure_mart(pack: str, mart: Mart):
+def ensure_mart(pack: str, mart: Mart) -> Table:
     """The published table of a mart, created from its contract where it is missing.
 
     Partitioned so that a window is whole partitions, or nearly: by calendar, and by month of a daily window.
@@ -121,28 +134,63 @@ def ensure_mart(pack: str, mart: Mart):
     )
 
 
-def _prepare(
-    close: Close, rows: Mapping[str, pa.Table], publish_id: str
-) -> tuple[dict[str, Transaction], dict[str, int | None]]:
-    """A transaction for each mart whose window differs from what is published, and every mart's snapshot of now."""
-    transactions: dict[str, Transaction] = {}
-    snapshots: dict[str, int | None] = {}
-    summary = {"hnai.publish-id": publish_id, "hnai.run-id": close.run_id, "hnai.close": close.label}
+def conformed(close: Close, mart: Mart, rows: pa.Table, target: Table) -> pa.Table:
+    """The rows with the columns and types of the published table."""
+    try:
+        return lakehouse.conform(rows, target)
+    except pa.ArrowInvalid as error:
+        raise PublishError(
+            f"{mart.name}: its contract no longer fits the published table ({error}). "
+            "Give the changed column a new name, or drop and republish the table"
+        ) from error
+
+
+def _changed(
+    close: Close, rows: Mapping[str, pa.Table], wanted: Callable[[Mart], bool]
+) -> dict[str, tuple[Table, pa.Table]]:
+    """The wanted marts whose window differs from what is published: mart -> its table and new rows."""
+    found = {}
     for mart in marts(close.pack):
+        if not wanted(mart):
+            continue
         target = ensure_mart(close.pack, mart)
-        snapshots[mart.name] = target.metadata.current_snapshot_id
+        new = conformed(close, mart, rows[mart.name], target)
         window = restate.window_filter(mart, close.calendar, close.from_date, close.to_date)
-        try:
-            new = lakehouse.conform(rows[mart.name], target)
-        except pa.ArrowInvalid as error:
-            raise PublishError(
-                f"{mart.name}: its contract no longer fits the published table ({error}). "
-                "Give the changed column a new name, or drop and republish the table"
-            ) from error
-        old = restate.published_rows(close.pack, mart, snapshots[mart.name], window)
-        if not restate.is_same(old, new):
+        if not restate.is_same(restate.published_rows(target, target.metadata.current_snapshot_id, window), new):
+            found[mart.name] = (target, new)
+    return found
+
+
+def _intend(
+    close: Close, rows: Mapping[str, pa.Table], changed: Mapping[str, tuple[Table, pa.Table]], who: str, why: str
+) -> Intent:
+    """Prepare the change of every mart that differs (its files are written) and what seals it."""
+    publish_id = f"publish-{uuid.uuid4()}"
+    summary = {"hnai.publish-id": publish_id, "hnai.run-id": close.run_id, "hnai.close": close.label}
+    transactions = {}
+    for mart in marts(close.pack):
+        if mart.name in changed:
+            target, new = changed[mart.name]
+            window = restate.window_filter(mart, close.calendar, close.from_date, close.to_date)
             transactions[mart.name] = lakehouse.replaced(target, new, window, summary)
-    return transactions, snapshots
+    snapshots = published_snapshots(close.pack)
+    tables = {
+        name: {"before": changed[name][0].metadata.current_snapshot_id, "planned": lakehouse.planned_snapshot(tx)}
+        for name, tx in transactions.items()
+    }
+    return Intent(
+        publish_id=publish_id,
+        kind="publish",
+        pack=close.pack,
+        calendar=close.calendar,
+        from_date=close.from_date,
+        to_date=close.to_date,
+        run_id=close.run_id,
+        tables=tables,
+        requests=lakehouse.commit_requests(transactions.values()),
+        seals=seal.plan(close, rows, {**snapshots, **{name: t["planned"] for name, t in tables.items()}}, who, why),
+        note=why,
+    )
 
 
 def _check(intent: Intent) -> None:
@@ -152,7 +200,8 @@ def _check(intent: Intent) -> None:
         if mart.name not in expected or mart.name not in intent.tables:
             continue
         window = restate.window_filter(mart, intent.calendar, intent.from_date, intent.to_date)
-        found = restate.published_rows(intent.pack, mart, intent.tables[mart.name]["planned"], window).num_rows
+        target = lakehouse.table(f"{intent.pack}.{mart.name}")
+        found = restate.published_rows(target, intent.tables[mart.name]["planned"], window).num_rows
         if found != expected[mart.name]:
             raise PublishError(
                 f"{mart.name}: {found} rows were published where {expected[mart.name]} were meant. "

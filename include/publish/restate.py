@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, LessThanOrEqual
+from pyiceberg.table import Table
 
 from include import lakehouse
 from include.catalog import Mart, marts
@@ -93,9 +94,8 @@ def window_filter(mart: Mart, calendar: str, first: date, last: date) -> Boolean
     return And(mine, GreaterThanOrEqual(mart.window, start.isoformat()), LessThanOrEqual(mart.window, end.isoformat()))
 
 
-def published_rows(pack: str, mart: Mart, snapshot_id: int | None, window: BooleanExpression) -> pa.Table:
+def published_rows(target: Table, snapshot_id: int | None, window: BooleanExpression) -> pa.Table:
     """The rows of a published mart in `window` at one snapshot; none at no snapshot."""
-    target = lakehouse.table(f"{pack}.{mart.name}")
     if snapshot_id is None:
         return target.schema().as_arrow().empty_table()
     return target.scan(row_filter=window, snapshot_id=snapshot_id).to_arrow()
@@ -168,8 +168,8 @@ def _changes(intent: Intent, mart: Mart) -> list[Change]:
     if mart.window == "all":
         return []
     window = window_filter(mart, intent.calendar, intent.from_date, intent.to_date)
-    at = intent.tables[mart.name]
-    before, after = (published_rows(intent.pack, mart, at[which], window) for which in ("before", "planned"))
+    at, target = intent.tables[mart.name], lakehouse.table(f"{intent.pack}.{mart.name}")
+    before, after = (published_rows(target, at[which], window) for which in ("before", "planned"))
     before = pa.table(
         [
             before[n] if n in before.column_names else pa.nulls(before.num_rows, after[n].type)

@@ -9,13 +9,13 @@ import json
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-from pyiceberg.expressions import And, GreaterThanOrEqual, LessThanOrEqual
+from pyiceberg.expressions import And, GreaterThan, GreaterThanOrEqual, LessThanOrEqual
 
 from include.catalog import Mart, marts
 from include.errors import PublishError, Superseded
@@ -88,8 +88,9 @@ def refuse_superseded(close: Close, rows: Iterable[Mapping[str, Any]]) -> None:
     if later:
         first = later[0]
         raise Superseded(
-            f"{first.close_key}: version {first.version} is published already, so version {close.keys[first.close_key]} "
-            f"of run {close.run_id} is not ({len(later)} of {len(close.keys)} days). To close again, trigger a new run"
+            f"{first.close_key}: version {first.version} is published already, so version "
+            f"{close.keys[first.close_key]} of run {close.run_id} is not ({len(later)} of {len(close.keys)} days). "
+            "To close again, trigger a new run"
         )
     found = states(rows)
     for key, version in close.keys.items():
@@ -97,6 +98,27 @@ def refuse_superseded(close: Close, rows: Iterable[Mapping[str, Any]]) -> None:
             raise PublishError(
                 f"{key}: version {version} was rolled back and stays so. To close again, trigger a new run"
             )
+
+
+def closed_since(close: Close) -> list[str]:
+    """The other days of the close's months that were published or withdrawn after it read its history."""
+    first = close.from_date.replace(day=1)
+    last = (close.to_date.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+    return sorted(
+        {
+            row["close_key"]
+            for row in close_rows(close.pack, close.calendar, first, last)
+            if row["state"] in ("published", "rolled_back")
+            and row["recorded_at"] > close.history_at
+            and row["close_key"] not in close.keys
+        }
+    )
+
+
+def is_overtaken(close: Close) -> bool:
+    """Whether a close of the calendar that froze later is published: its dimensions are newer than this one's."""
+    later = GreaterThan("frozen_at", close.frozen_at.isoformat())
+    return bool(read("closes", later, ("run_id",), pack=close.pack, calendar=close.calendar, state="published"))
 
 
 def measured(close: Close, rows: Mapping[str, pa.Table]) -> dict[str, dict[str, Any]]:

@@ -79,7 +79,7 @@ def test_factors_are_near_one_and_the_readings_are_not_the_truth(rows, truth):
 
 
 def test_a_test_rate_times_hours_is_a_usable_theory(rows, truth):
-    """Carrying the last valid test forward must land near the measured volume, or allocation by tests makes no sense."""
+    """The last valid test carried forward must land near the measured volume, or allocation by tests is senseless."""
     details = rows["well_test_details"]
     valid = details[(details["duration_h"] >= 4) & (details["stabilisation_h"] >= 6)]["well_test_id"]
     tests = rows["well_tests"][
@@ -144,11 +144,14 @@ def test_overlapping_events_cost_no_hour_twice(operator):
 
 
 def test_a_choked_well_stays_on_and_makes_less(operator):
-    event = operator.downtime.events.query("fraction == 0.4 and end - start >= 200").iloc[-1]
-    well, day = int(event["asset"]), int(event["day"]) + 1
+    event = operator.downtime.events.query("fraction == 0.4 and reason == 'CHOKED_BACK'").iloc[
+        -1
+    ]  # 30 hours from 09:00
+    well, day = int(event["asset"]), int(event["day"])
 
-    assert operator.downtime.grid[well, operator.days.edges[operator.network.field[well], day] + 1] >= 0.4
-    assert operator.downtime.hours_lost[day, well] >= 0.4 * 23
+    assert event["end"] - event["start"] == 30 * 4
+    assert operator.downtime.hours_on[day, well] == 24
+    assert operator.downtime.hours_lost[day, well] == pytest.approx(0.4 * 22)
 
 
 def test_events_of_every_kind_are_there(rows):
@@ -169,7 +172,7 @@ def test_water_cut_rises_and_oil_declines(truth):
     cut = by_quarter["water"] / by_quarter.sum(axis=1)
 
     assert cut.iloc[-2] > cut.iloc[1] + 0.05
-    assert by_quarter["oil"].iloc[-2] < 0.9 * by_quarter["oil"].iloc[1]
+    assert by_quarter["oil"].iloc[-2] < 0.95 * by_quarter["oil"].iloc[1]
 
 
 def test_some_wells_change_their_facility_and_links_never_overlap(rows):

@@ -76,6 +76,7 @@ def a_close(first: date = LAST_DAY, last: date = LAST_DAY, calendar: str = "perm
         "keys": {f"{day}@{calendar}": 1 for day in days},
         "cut_off": {"fieldops": known, "flow_computer__gas_hourly": known, "npd__daily_production": known},
         "history": {},
+        "history_at": FROZEN_AT,
         "frozen_at": FROZEN_AT,
         "caught_up": True,
     }
@@ -123,7 +124,7 @@ def settle(operator: Operator) -> Operator:
         f"""create table stg_fieldops__well_tests as
             select row_number() over () as well_test_id, well_id, timestamptz '{DAY_ENDS}' - to_days(7 * k) - interval 3 hour as tested_at,
                 (n * 100)::decimal(14, 4) as oil_rate_bbl_per_day, (n * 200)::decimal(14, 4) as gas_rate_mcf_per_day,
-                10::decimal(14, 4) as water_rate_bbl_per_day
+                10::decimal(14, 4) as water_rate_bbl_per_day, 900 as tubing_pressure_psi, 1200 as casing_pressure_psi
             from ({WELLS}) cross join range(0, 4) as r(k)""",
         f"""create table stg_flow_computer__gas_hourly as
             select *, 100::decimal(9, 3) as flow_time_pct, 60::decimal(9, 3) as temperature_degf, 800::decimal(9, 3) as static_pressure_psia

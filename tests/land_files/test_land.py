@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from include import catalog
+from include.errors import DeclarationError, LandingError
 from tests.land_files.samples import DAILY_HEADER, daily, flow, flow_day, hour, well_day
 
 pytestmark = pytest.mark.platform
@@ -20,8 +22,6 @@ FLOW, DAILY = "test_flow_computer.gas_hourly", "test_npd.daily_production"
 @pytest.fixture(autouse=True)
 def own_feeds(monkeypatch):
     """The declared feeds with tables of their own: what a test lands must not meet what other rooms' tests close."""
-    from include import catalog
-
     own = tuple(replace(f, source=f"test_{f.source}", identifier=f"test_{f.identifier}") for f in catalog.feeds())
     monkeypatch.setattr(catalog, "feeds", lambda: own)
 
@@ -88,7 +88,8 @@ def test_the_same_file_under_two_names_lands_once(land, raw_rows):
 
 
 def test_one_meters_file_under_anothers_name_is_not_counted_twice(land, raw_rows):
-    from include.land.file_release import held, release
+    from include.gate.quarantine import held
+    from include.land.file_release import release
 
     text = flow_day("05/01/2024")
     land({"COPY-1_20240501.csv": text})
@@ -99,7 +100,7 @@ def test_one_meters_file_under_anothers_name_is_not_counted_twice(land, raw_rows
     assert raw_rows("test_flow_computer__gas_hourly", meter("COPY-2")) == []
 
     [waiting] = held()
-    freed = release(waiting.feed, waiting.batch_id[:8], "ann", "both were shut in", vouched=True)
+    freed = release(waiting.of, waiting.batch[:8], "ann", "both were shut in", vouched=True)
     assert (freed.state, freed.rows_landed) == ("landed", 24)
     assert "Released by ann: both were shut in" in freed.reason
     assert len(raw_rows("test_flow_computer__gas_hourly", meter("COPY-2"))) == 24
@@ -135,33 +136,43 @@ def test_one_bad_file_does_not_hold_back_the_others(land, inbox):
     assert [t["state"] for t in transfers(file_name="BAD_20240503.csv")] == ["quarantined"]
 
 
-def test_a_held_row_lands_once_it_is_corrected(land, raw_rows):
-    from include.land.file_release import held, release
+def declare(monkeypatch, name: str, **changes: object) -> None:
+    """Declare a feed anew, some of its fields changed."""
+    feed = replace(catalog.feed(name), **changes)
+    others = [f for f in catalog.feeds() if f.full_name != name]
+    monkeypatch.setattr(catalog, "feeds", lambda: (feed, *others))
+
+
+def test_a_held_row_lands_once_the_declaration_takes_it(land, raw_rows, monkeypatch):
+    from include.land.file_commit import open_rows
+    from include.land.file_release import release
 
     text = flow(hour("05/04/2024", 0), hour("05/04/2024", 1, "x"), hour("05/04/2024", 2, "y"))
     found = land({"ROWS_20240504.csv": text})["ROWS_20240504.csv"]
     assert (found.state, found.rows_landed, found.rows_quarantined) == ("landed", 1, 2)
     assert found.reason == "2 rows in quarantine, the first is row 2: volume_mcf: 'x' is not a number"
 
-    freed = release(FLOW, found.sha256, "ann", "typing error", fixes={2: {"volume_mcf": "10.25"}})
+    declare(monkeypatch, FLOW, options={"nulls": ["x"]})
+    freed = release(FLOW, found.sha256, "ann", "x means no value, says the sender")
     assert (freed.rows_landed, freed.rows_quarantined) == (1, 1)
     assert "row 3: volume_mcf: 'y' is not a number" in freed.reason
-    assert [h.row_number for h in held(FLOW)] == [3]
+    assert [row["_row_number"] for row in open_rows(catalog.feed(FLOW))] == [3]
     assert [
         (r["_seq"], str(r["volume_mcf"])[:5]) for r in raw_rows("test_flow_computer__gas_hourly", meter("ROWS"))
     ] == [
         (1, "10.50"),
-        (2, "10.25"),
+        (2, "None"),
     ]
 
 
-def test_a_release_never_overrides_a_later_file(land, raw_rows):
+def test_a_release_never_overrides_a_later_file(land, raw_rows, monkeypatch):
     from include.land.file_release import release
 
     held = flow(hour("05/05/2024", 0), hour("05/05/2024", 1, "x"))
     found = land({"LATE_20240505.csv": held})["LATE_20240505.csv"]
     land({"LATE_20240505.csv": flow(hour("05/05/2024", 0), hour("05/05/2024", 1, "7"))})
-    freed = release(FLOW, found.sha256, "ann", "too late", fixes={2: {"volume_mcf": "99"}})
+    declare(monkeypatch, FLOW, options={"nulls": ["x"]})
+    freed = release(FLOW, found.sha256, "ann", "too late")
 
     assert freed.rows_landed == 0
     assert "row 2 came again with a later file, which stays" in freed.reason
@@ -207,7 +218,6 @@ def test_a_try_that_was_stopped_after_its_commit_is_finished(land, inbox, raw_ro
 
 
 def test_a_cleared_task_says_what_became_of_its_file(land, inbox):
-    from include.errors import LandingError
     from include.land.files import land_file
 
     first = land({"CLEAR_20240508.csv": flow_day("05/08/2024")})["CLEAR_20240508.csv"]
@@ -300,7 +310,6 @@ def test_the_name_or_the_folder_tells_the_feed(inbox):
 
 
 def test_a_link_is_not_followed_and_no_file_outside_is_taken(inbox, tmp_path):
-    from include.errors import LandingError
     from include.land.files import land_file
 
     outside = tmp_path / "LINK_20240516.csv"
@@ -318,23 +327,30 @@ def test_a_link_is_not_followed_and_no_file_outside_is_taken(inbox, tmp_path):
 
 
 def test_a_column_can_be_declared_wider_and_its_held_rows_released(land, raw_rows, monkeypatch):
-    from include import catalog
     from include.land.file_release import release
 
-    text = daily(
-        well_day("2014-05-04", oil="0.5", well="WIDE"), well_day("2014-05-05", oil="0.1234567890123456789", well="WIDE")
-    )
-    found = land({"production.csv": text})["production.csv"]
+    def declare_oil(as_type: str) -> None:
+        columns = (replace(c, type=as_type) if c.name == "bore_oil_vol" else c for c in catalog.feed(DAILY).columns)
+        declare(monkeypatch, DAILY, identifier="test_npd__wider", columns=tuple(columns))
+
+    declare_oil("decimal(38, 18)")
+    lines = well_day("2014-05-04", oil="0.5"), well_day("2014-05-05", oil="0.1234567890123456789")
+    found = land({"production.csv": daily(*lines)})["production.csv"]
     assert (found.rows_landed, found.rows_quarantined) == (1, 1)
 
-    columns = tuple(
-        replace(c, type="decimal(38, 20)") if c.name == "bore_oil_vol" else c for c in catalog.feed(DAILY).columns
-    )
-    wider = tuple(replace(f, columns=columns) if f.full_name == DAILY else f for f in catalog.feeds())
-    before = len(raw_rows("test_npd__daily_production"))
-    monkeypatch.setattr(catalog, "feeds", lambda: wider)
+    declare_oil("decimal(38, 20)")
     assert release(DAILY, found.sha256, "ann", "declared with 20 decimals").rows_landed == 1
+    oil = [str(r["bore_oil_vol"]) for r in raw_rows("test_npd__wider")]
+    assert oil == ["0.50000000000000000000", "0.12345678901234567890"]
 
-    rows = raw_rows("test_npd__daily_production", "well_bore_code = 'WIDE'")
-    assert [str(r["bore_oil_vol"]) for r in rows] == ["0.50000000000000000000", "0.12345678901234567890"]
-    assert len(raw_rows("test_npd__daily_production")) == before + 1
+    declare_oil("decimal(38, 18)")
+    with pytest.raises(DeclarationError, match="not every figure has a place in it"):
+        land({"production.csv": daily(well_day("2014-05-06"))})
+
+
+def test_a_wrong_declaration_holds_back_its_own_feed_alone(land, inbox, monkeypatch):
+    declare(monkeypatch, FLOW, options={"encoding": "no-such-codec"})
+
+    with pytest.raises(LandingError, match="unknown encoding 'no-such-codec'"):
+        land({"A_20240520.csv": flow_day("05/20/2024"), "production.csv": daily(well_day("2014-05-09"))})
+    assert [path.name for path in inbox.iterdir()] == ["A_20240520.csv"]

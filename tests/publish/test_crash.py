@@ -50,9 +50,7 @@ def oil(site: str) -> tuple[str, str, str]:
 
 def is_sealed_once(close) -> bool:
     sealed = read("closes", run_id=close.run_id, state="published")
-    restated = [
-        (r["table_name"], r["old_value"], r["new_value"]) for r in read("restatements", run_id=close.run_id)
-    ]
+    restated = [(r["table_name"], r["old_value"], r["new_value"]) for r in read("restatements", run_id=close.run_id)]
     return len(sealed) == 1 and restated == CORRECTED and not open_intents(close.pack)
 
 
@@ -175,7 +173,11 @@ def test_a_lease_is_taken_over_only_by_a_later_try_or_after_its_holder_died(lake
     with pytest.raises(LeaseLost, match="Try 2 of 'run' has taken over"), hold("a", "run", 1):
         pass
     dead = subprocess.Popen(
-        [sys.executable, "-c", "from include.ops.lease import hold\nwith hold('a', 'dying'): print(flush=True); input()"],
+        [
+            sys.executable,
+            "-c",
+            "from include.ops.lease import hold\nwith hold('a', 'dying'): print(flush=True); input()",
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

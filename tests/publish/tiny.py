@@ -98,6 +98,10 @@ create table fct_well_daily as
 create table fct_field_daily as
     select calendar, field_code, production_date, sum(oil_sm3)::decimal(38, 6) as oil_sm3, count(*)::integer as wells
     from fct_well_daily group by all;
+create table dim_well as
+    select distinct l.calendar, l.well_id, f.field_code from latest l join fields f using (well_id);
+"""
+MONTH = """
 create table fct_field_monthly as
     select calendar, field_code, date_trunc('month', production_date)::date as month, sum(oil_sm3)::decimal(38, 6) as oil_sm3
     from (
@@ -105,8 +109,6 @@ create table fct_field_monthly as
         union all
         select calendar, field_code, production_date, oil_sm3 from other_days
     ) group by all;
-create table dim_well as
-    select distinct l.calendar, l.well_id, f.field_code from latest l join fields f using (well_id);
 """
 _reading_ids = itertools.count(1)
 
@@ -154,7 +156,9 @@ def land(calendar: str, readings: dict[tuple[str, str], str | None], ids: dict |
     return ids
 
 
-def close_days(calendar: str, first: str, last: str | None = None, *, run_id: str | None = None, why: str = "test") -> Close:
+def close_days(
+    calendar: str, first: str, last: str | None = None, *, run_id: str | None = None, why: str = "test"
+) -> Close:
     """Freeze and build."""
     close = freeze(PACK, calendar, first, last or first, run_id or f"{calendar}.{next(_reading_ids)}", why)
     build(close)
@@ -164,23 +168,36 @@ def close_days(calendar: str, first: str, last: str | None = None, *, run_id: st
 def build(close: Close) -> None:
     """Fill the workspace at the close's cut-off; what other days of the month hold is read as it was published then."""
     ordinal = close.cut_off["tiny"]["commit_lsn"]
-    raw = lakehouse.table(RAW).scan(row_filter=f"calendar == '{close.calendar}' and _commit_lsn <= {ordinal}").to_arrow()
-    daily = next(m for m in catalog.marts(PACK) if m.name == "fct_field_daily")
-    month = window_filter(daily, close.calendar, close.from_date.replace(day=1), close.to_date.replace(day=28))
+    raw = (
+        lakehouse.table(RAW).scan(row_filter=f"calendar == '{close.calendar}' and _commit_lsn <= {ordinal}").to_arrow()
+    )
     close.workspace.parent.mkdir(parents=True, exist_ok=True)
     close.workspace.unlink(missing_ok=True)
     with duckdb.connect(str(close.workspace)) as con:
         con.execute("create table fields (well_id varchar, field_code varchar)")
         con.executemany("insert into fields values (?, ?)", list(FIELDS.items()))
-        days = f"production_date between date '{close.from_date}' and date '{close.to_date}'"
         con.register("raw_rows", raw.filter(_between(raw, close)))
+        con.execute(BUILD)
+    build_months(close)
+
+
+def build_months(close: Close, names: object = None) -> None:
+    """Build the month from the days in the workspace and the other days as published."""
+    daily = next(m for m in catalog.marts(PACK) if m.name == "fct_field_daily")
+    month = window_filter(daily, close.calendar, close.from_date.replace(day=1), close.to_date.replace(day=28))
+    with duckdb.connect(str(close.workspace)) as con:
+        days = f"production_date between date '{close.from_date}' and date '{close.to_date}'"
         history = close.history["fct_field_daily"]
         if history is None:
-            con.execute("create table other_days (calendar varchar, field_code varchar, production_date date, oil_sm3 decimal(38, 6))")
+            con.execute(
+                "create table other_days (calendar varchar, field_code varchar, production_date date, oil_sm3 decimal(38, 6))"
+            )
         else:
-            con.register("published", published_rows(PACK, daily, history, month))
+            con.register("published", published_rows(lakehouse.table(f"{PACK}.fct_field_daily"), history, month))
             con.execute(f"create table other_days as select * from published where not ({days})")
-        con.execute(BUILD)
+        con.execute("drop table if exists fct_field_monthly")
+        con.execute(MONTH)
+        con.execute("drop table other_days")
 
 
 def _between(raw: pa.Table, close: Close):
@@ -188,7 +205,8 @@ def _between(raw: pa.Table, close: Close):
 
     day = raw["production_date"]
     return pc.and_(
-        pc.greater_equal(day, pa.scalar(close.from_date, pa.date32())), pc.less_equal(day, pa.scalar(close.to_date, pa.date32()))
+        pc.greater_equal(day, pa.scalar(close.from_date, pa.date32())),
+        pc.less_equal(day, pa.scalar(close.to_date, pa.date32())),
     )
 
 

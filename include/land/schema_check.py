@@ -1,0 +1,89 @@
+"""What changed in the source's tables without an event: compare its catalogue with what the last load of each table saw.
+
+A column added with a default, and a new type, rewrite rows that nobody sends: such a table is loaded again. A column
+renamed keeps its number in PostgreSQL's catalogue, which tells it from one dropped and another added; it is loaded
+again too, since its rows stand in raw under the old name. What was dropped stays in raw and gets no more values.
+"""
+
+from dataclasses import dataclass
+
+from include import lakehouse
+from include.catalog import Table
+from include.catalog import source as declared
+from include.land import full_load, raw_table
+from include.land.source_schema import Column, from_json, read_columns, to_json
+from include.land.source_setup import HEARTBEAT, captured_tables, connect_source, want_load
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of one column, and whether the table's rows have to be loaded again for it."""
+
+    table: str
+    column: str
+    kind: str  # added, dropped, renamed, retyped
+    detail: str
+    needs_load: bool
+    drift: str
+
+    def __str__(self) -> str:
+        return f"{self.table}.{self.column} {self.kind}: {self.detail}"
+
+
+def check_source(source: str) -> list[Change]:
+    """Find what changed, let raw follow, and mark the tables that have to be loaded again. Moves no rows."""
+    found = declared(source)
+    changes: list[Change] = []
+    tables = [t for t in captured_tables(found) if (t.schema, t.name) != HEARTBEAT and lakehouse.exists(f"raw.{t.identifier}")]
+    with connect_source(found) as connection:
+        now = read_columns(connection, [(t.schema, t.name) for t in tables])
+    for table in tables:
+        columns = now.get((table.schema, table.name))
+        target = lakehouse.table(f"raw.{table.identifier}")
+        known = target.properties.get(raw_table.SOURCE_COLUMNS)
+        if columns is None or known is None:
+            continue
+        new = compare(table, from_json(known), columns)
+        if not new:
+            continue
+        changes += new
+        raw_table.follow(table, target, columns)
+        if any(c.needs_load for c in new):
+            want_load(table, "; ".join(str(c) for c in new if c.needs_load))
+        else:
+            tx = lakehouse.table(f"raw.{table.identifier}").transaction()
+            tx.set_properties(**{raw_table.SOURCE_COLUMNS: to_json(columns)})
+            tx.commit_transaction()
+    return changes
+
+
+def compare(table: Table, before: tuple[Column, ...], after: tuple[Column, ...]) -> list[Change]:
+    """The changes between two states of a table's catalogue."""
+    old, new = {c.number: c for c in before}, {c.number: c for c in after}
+    changes = []
+
+    def add(column: Column, kind: str, detail: str, needs_load: bool) -> None:
+        drift = table.drift_of(column.name)
+        changes.append(Change(table.name, column.name, kind, detail, needs_load and drift == "evolve", drift))
+
+    for number, column in new.items():
+        was = old.get(number)
+        if was is None:
+            filled = column.filled is not None
+            detail = f"{column.described}, rows that were there got {column.filled}" if filled else f"{column.described}, null in rows that were there"
+            add(column, "added", detail, filled)
+            continue
+        if was.name != column.name:
+            add(column, "renamed", f"it was {was.name}", True)
+        if (was.type, was.modifier) != (column.type, column.modifier) and was.described != column.described:
+            add(column, "retyped", f"{was.described} to {column.described}", True)
+    for number, column in old.items():
+        if number not in new:
+            add(column, "dropped", "raw keeps it, without new values", False)
+    return changes
+
+
+def follow_source(source: str) -> tuple[list[Change], list[full_load.Loaded]]:
+    """Before each landing run: find what changed and load again what needs it. Gives both, for the task's report."""
+    changes = check_source(source)
+    return changes, full_load.load_missing(source)
