@@ -74,11 +74,9 @@ def add_table(full_name: str, zone: str | None = None) -> list[Path]:
 
 def describe(declared: Source, schema: str, name: str) -> SourceTable:
     """Read the table's columns, key and replica identity from the source's catalogue."""
-    import psycopg
+    from include.land.source_setup import connect_source
 
-    from include.land.connect import source_dsn
-
-    with psycopg.connect(source_dsn(declared.name), connect_timeout=5) as connection:
+    with connect_source(declared) as connection:
         relation = f'"{schema}"."{name}"'
         row = connection.execute(
             "select relreplident = 'f', coalesce(obj_description(oid), '') from pg_class where oid = to_regclass(%s)",
@@ -99,18 +97,18 @@ def describe(declared: Source, schema: str, name: str) -> SourceTable:
     )
 
 
-def write(found: SourceTable, declared: Source, zone: str | None = None) -> list[Path]:
+def write(found: SourceTable, declared: Source, zone: str | None = None, models: Path = MODELS) -> list[Path]:
     """Write the declaration and the staging model; nothing is written unless all of it can be."""
     if not found.key:
         raise DeclarationError(
             f"{found.source}.{found.name} has no primary key: publishing it would make the application's UPDATE fail. "
             f"Give it one, or replica identity full and an entry in the YAML by hand"
         )
-    folder = MODELS / declared.pack / "staging" / found.source
+    folder = models / declared.pack / "staging" / found.source
     yaml_path = folder / f"_{found.source}__sources.yml"
     sql_path, yml_path = folder / f"{found.model}.sql", folder / f"{found.model}.yml"
     if any(t.name == found.name for t in declared.tables) or sql_path.exists():
-        raise DeclarationError(f"{found.source}.{found.name} is declared already in {yaml_path.relative_to(ROOT)}")
+        raise DeclarationError(f"{found.source}.{found.name} is declared already in {yaml_path.name}")
     entry = yaml_entry(found, zone_of(found, declared, zone))
     yaml_path.write_text(yaml_path.read_text().rstrip() + "\n\n" + entry)
     sql_path.write_text(staging_sql(found))
@@ -130,7 +128,7 @@ def zone_of(found: SourceTable, declared: Source, zone: str | None) -> dict[str,
             return {"zone": other.zone, "zone_lookup": other.zone_lookup}
     raise DeclarationError(
         f"{found.source}.{found.name} holds local times ({', '.join(found.local_times)}) and nothing tells their zone. "
-        f"Give it: make add-table {found.source}.{found.name} ZONE=Europe/Oslo"
+        f"Give it: make add-table TABLE={found.source}.{found.name} ZONE=Europe/Oslo"
     )
 
 
@@ -210,7 +208,7 @@ def renamed(found: SourceTable, column: Column) -> str:
 def _parse(full_name: str) -> tuple[Source, str, str]:
     parts = full_name.split(".")
     if len(parts) not in (2, 3) or not all(p.replace("_", "a").isalnum() for p in parts):
-        raise DeclarationError(f"{full_name!r} is not <source>.<table>. Example: make add-table fieldops.pump_checks")
+        raise DeclarationError(f"{full_name!r} is not <source>.<table>. Example: make add-table TABLE=fieldops.pump_checks")
     return source(parts[0]), parts[1] if len(parts) == 3 else "public", parts[-1]
 
 

@@ -278,7 +278,8 @@ def _failing_rows(workspace: Path, compiled: Path) -> list[dict[str, Any]]:
     import duckdb
 
     try:
-        with duckdb.connect(str(workspace), read_only=True) as con:
+        with duckdb.connect() as con:
+            con.execute(f"attach '{workspace}' as workspace (read_only)")
             found = con.execute(f"select * from ({compiled.read_text()}) limit {FAILING_ROWS}")
             names = [column[0] for column in found.description]
             return [dict(zip(names, row, strict=True)) for row in found.fetchall()]

@@ -27,7 +27,7 @@ class Ports(BaseModel):
     iceberg: int = 8181
     postgres: int = 5433
     connect: int = 8083
-    seaweed_master: int = 9433
+    seaweed_master: int = 9343
     seaweed_filer: int = 8888
     seaweed_volume: int = 9340
     seaweed_admin: int = 23646

@@ -1,9 +1,9 @@
 """The few calls that the commands make to Airflow's REST API, as the user `admin`."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import requests
 
@@ -58,11 +58,16 @@ class Airflow:
         body = {"conf": params or {}, "logical_date": None, "run_after": datetime.now(UTC).isoformat()}
         return self._call("post", f"/api/v2/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
 
+    def clear(self, dag_id: str, run_id: str) -> None:
+        """Run every task of a finished run again: same run, so the same version and cut-off."""
+        body = {"dag_run_id": run_id, "dry_run": False, "only_failed": False, "reset_dag_runs": True}
+        self._call("post", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
+
     def state(self, dag_id: str, run_id: str) -> str:
-        return self._call("get", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"]
+        return self._call("get", f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}")["state"]
 
     def tasks(self, dag_id: str, run_id: str) -> list[Task]:
-        found = self._call("get", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 500})
+        found = self._call("get", f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances", params={"limit": 500})
         return [
             Task(
                 one["task_id"],
@@ -74,19 +79,27 @@ class Airflow:
             for one in found["task_instances"]
         ]
 
-    def follow(self, dag_id: str, run_id: str) -> Iterator[Task]:
-        """Yield each task as it ends, until the run itself has ended."""
-        told: set[tuple] = set()
-        while True:
-            state = self.state(dag_id, run_id)
-            for task in self.tasks(dag_id, run_id):
-                shown = (task.name, task.state, task.tries)
-                if shown not in told and task.state not in ("waiting", "scheduled", "queued", "running", "deferred"):
-                    told.add(shown)
-                    yield task
-            if state in ENDED:
-                return
-            time.sleep(POLL_S)
+    def running_or_new(self, dag_id: str) -> str:
+        """The run that is going on, or a new one where none is."""
+        found = self._call("get", f"/api/v2/dags/{dag_id}/dagRuns", params={"state": ["running", "queued"]})["dag_runs"]
+        return found[0]["dag_run_id"] if found else self.trigger(dag_id)
+
+    def address(self, dag_id: str, run_id: str, task: Task | None = None) -> str:
+        """Where a person sees the run, or one task of it."""
+        page = f"{settings.airflow_uri}/dags/{dag_id}/runs/{quote(run_id)}"
+        return page if not task else f"{page}/tasks/{task.task_id}"
+
+    def last_words(self, dag_id: str, run_id: str, task: Task, lines: int = 25) -> str:
+        """What a failed task said last: its error, without the frames of Airflow's own code."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task.task_id}/logs/{task.tries}"
+        content = self._call("get", path, params={"map_index": task.map_index, "full_content": True})["content"]
+        said: list[str] = []
+        for entry in content:
+            if entry.get("level") not in ("error", "critical"):
+                continue
+            said += str(entry["event"]).splitlines()
+            said += [f"{one['exc_type']}: {one['exc_value']}" for one in entry.get("error_detail") or []]
+        return "\n".join(f"  {line}" for line in said[-lines:])
 
     def _import_errors(self) -> str:
         errors = self._call("get", "/api/v2/importErrors")["import_errors"]

@@ -115,14 +115,12 @@ def dbt(arguments: tuple[str, ...]) -> None:
 
 @commands.command()
 @click.argument("table")
-def add_table(table: str) -> None:
+@click.option("--zone", help="IANA zone of the table's local times, where no other table tells it")
+def add_table(table: str, zone: str | None) -> None:
     """Declare a source table SOURCE.TABLE from the source's own schema: YAML entry and staging model."""
-    source, dot, name = table.partition(".")
-    if not dot or not name:
-        raise click.UsageError("Say SOURCE.TABLE, for example: make add-table TABLE=fieldops.well_tests")
-    from include.add_table import add_table as add
+    from include.add_table import main
 
-    add(source, name)
+    sys.exit(main([table, *(["--zone", zone] if zone else [])]))
 
 
 @commands.command()

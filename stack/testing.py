@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 SHIFTS = range(10_000, 20_000, 37)  # no two ports of the plan differ by a small multiple of 37
-PORTS = (8080, 8333, 8181, 5433, 8083, 9433, 8888, 9340, 23646, 18333, 19433, 18888, 19340, 33646)
+PORTS = (8080, 8333, 8181, 5433, 8083, 9343, 8888, 9340, 23646, 18333, 19343, 18888, 19340, 33646)
 
 
 def reserve() -> tuple[Path, int]:

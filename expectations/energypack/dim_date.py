@@ -20,7 +20,10 @@ SUITE = gx.ExpectationSuite(
     name="dim_date",
     expectations=[
         gx.expectations.ExpectColumnValuesToBeInSet(
-            column="is_there", value_set=[1], severity="critical", notes="A closed day that no report can join is a day without figures."
+            column="is_there",
+            value_set=[1],
+            severity="critical",
+            notes="A closed day that no report can join is a day without figures.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="hours_off",

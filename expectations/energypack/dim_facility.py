@@ -6,7 +6,9 @@ SUITE = gx.ExpectationSuite(
     name="dim_facility",
     expectations=[
         gx.expectations.ExpectColumnValuesToBeUnique(
-            column="facility_id", severity="critical", notes="A facility that stands twice doubles every sum that joins it."
+            column="facility_id",
+            severity="critical",
+            notes="A facility that stands twice doubles every sum that joins it.",
         ),
         gx.expectations.ExpectColumnValuesToBeInSet(
             column="origin",

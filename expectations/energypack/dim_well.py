@@ -15,7 +15,8 @@ SUITE = gx.ExpectationSuite(
             column="origin",
             value_set=["fieldops"],
             severity="warning",
-            notes="Known only from a partner's file: the operator's database lacks the well, so it has no location, deck or route.",
+            notes="Known only from a partner's file: the operator's database lacks the well, so it has no "
+            "location, deck or route.",
         ),
         gx.expectations.ExpectColumnValuesToBeInSet(
             column="well_type",
@@ -24,10 +25,18 @@ SUITE = gx.ExpectationSuite(
             notes="Reports split wells by these three types; another one falls out of all of them.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
-            column="latitude", min_value=-90, max_value=90, severity="warning", notes="No such place: latitude and longitude are swapped."
+            column="latitude",
+            min_value=-90,
+            max_value=90,
+            severity="warning",
+            notes="No such place: latitude and longitude are swapped.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
-            column="longitude", min_value=-180, max_value=180, severity="warning", notes="No such place: latitude and longitude are swapped."
+            column="longitude",
+            min_value=-180,
+            max_value=180,
+            severity="warning",
+            notes="No such place: latitude and longitude are swapped.",
         ),
     ],
 )

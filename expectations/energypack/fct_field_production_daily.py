@@ -36,7 +36,12 @@ with_usual as (
 ),
 
 of_wells as (
-    select w.field_code, w.production_date, sum(w.oil_sm3) as oil_sm3, sum(w.gas_sm3) as gas_sm3, sum(w.water_sm3) as water_sm3
+    select
+        w.field_code,
+        w.production_date,
+        sum(w.oil_sm3) as oil_sm3,
+        sum(w.gas_sm3) as gas_sm3,
+        sum(w.water_sm3) as water_sm3
     from fct_well_production_daily as w
     inner join this_close as c on w.calendar = c.calendar and w.production_date between c.from_date and c.to_date
     group by w.field_code, w.production_date
@@ -53,7 +58,9 @@ select
             then coalesce(f.oil_sm3 / nullif(f.hours_on, 0), 0) / f.usual_oil_per_hour end,
         4
     )::double as hourly_oil_to_usual_of_many_wells,
-    round(case when f.days_before >= 5 and f.usual_oil_sm3 > 0 then f.oil_sm3 / f.usual_oil_sm3 end, 4)::double as oil_to_usual,
+    round(
+        case when f.days_before >= 5 and f.usual_oil_sm3 > 0 then f.oil_sm3 / f.usual_oil_sm3 end, 4
+    )::double as oil_to_usual,
     case when f.days_before >= 5 then f.wells_reported - f.usual_wells_reported end as wells_more_than_usual,
     f.oil_sm3 - coalesce(w.oil_sm3, 0) as oil_beyond_wells_sm3,
     f.gas_sm3 - coalesce(w.gas_sm3, 0) as gas_beyond_wells_sm3,
@@ -72,7 +79,8 @@ SUITE = gx.ExpectationSuite(
                 min_value=0,
                 max_value=0,
                 severity="critical",
-                notes="A field is the sum of its wells to the last digit; a reader who adds them up must not find another figure.",
+                notes="A field is the sum of its wells to the last digit; a reader who adds them up must not find "
+                "another figure.",
             )
             for product in ("oil", "gas", "water")
         ),
@@ -81,7 +89,8 @@ SUITE = gx.ExpectationSuite(
             min_value=0.5,
             max_value=2,
             severity="critical",
-            notes="Ten wells or more do not halve or double their hourly rate together overnight; shut-ins are out of the figure. "
+            notes="Ten wells or more do not halve or double their hourly rate together overnight; shut-ins are out "
+            "of the figure. "
             "A unit or a whole upload is wrong.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
@@ -89,7 +98,8 @@ SUITE = gx.ExpectationSuite(
             min_value=0.7,
             max_value=1.3,
             severity="warning",
-            notes="30 % off the median of the last 30 days: a facility was down, a new well came, or something is missing.",
+            notes="30 % off the median of the last 30 days: a facility was down, a new well came, or something is "
+            "missing.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="wells_more_than_usual",

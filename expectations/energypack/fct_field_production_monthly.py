@@ -45,7 +45,9 @@ SUITE = gx.ExpectationSuite(
     name="fct_field_production_monthly",
     expectations=[
         gx.expectations.ExpectCompoundColumnsToBeUnique(
-            column_list=["field_code", "month"], severity="critical", notes="A field has one row a month; a second one doubles it in every report."
+            column_list=["field_code", "month"],
+            severity="critical",
+            notes="A field has one row a month; a second one doubles it in every report.",
         ),
         *(
             gx.expectations.ExpectColumnValuesToBeBetween(
@@ -58,7 +60,10 @@ SUITE = gx.ExpectationSuite(
             for product in ("oil", "gas")
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
-            column="days_too_many", max_value=0, severity="critical", notes="More closed days than the month has: a day counts twice."
+            column="days_too_many",
+            max_value=0,
+            severity="critical",
+            notes="More closed days than the month has: a day counts twice.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="days_left_out",

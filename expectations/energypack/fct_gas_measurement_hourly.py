@@ -25,23 +25,31 @@ SUITE = gx.ExpectationSuite(
     name="fct_gas_measurement_hourly",
     expectations=[
         gx.expectations.ExpectColumnValuesToBeBetween(
-            column="hours_twice", max_value=0, severity="critical", notes="An hour that counts twice overstates the meter's day."
+            column="hours_twice",
+            max_value=0,
+            severity="critical",
+            notes="An hour that counts twice overstates the meter's day.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="hours_missing",
             min_value=0,
             max_value=0,
             severity="warning",
-            notes="A contract day has 23, 24 or 25 hours and a meter a row for each; what is missing came late or not at all.",
+            notes="A contract day has 23, 24 or 25 hours and a meter a row for each; what is missing came late or "
+            "not at all.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
-            column="least_gas_sm3", min_value=0, severity="critical", notes="Gas does not flow back through a sales meter."
+            column="least_gas_sm3",
+            min_value=0,
+            severity="critical",
+            notes="Gas does not flow back through a sales meter.",
         ),
         gx.expectations.ExpectColumnValuesToBeInSet(
             column="meter_is_known",
             value_set=[1],
             severity="warning",
-            notes="The file names a meter that the operator's database does not have, so its gas belongs to no facility.",
+            notes="The file names a meter that the operator's database does not have, so its gas belongs to no "
+            "facility.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="hours_with_alarms",

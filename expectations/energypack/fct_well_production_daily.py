@@ -46,10 +46,13 @@ SUITE = gx.ExpectationSuite(
             column="water_sm3",
             min_value=0,
             severity="warning",
-            notes="Negative water is the operator's own offset for earlier days: published as reported, and named here.",
+            notes="Negative water is the operator's own offset for earlier days: published as reported, and named "
+            "here.",
         ),
         *(
-            gx.expectations.ExpectColumnValuesToBeBetween(column=column, max_value=limit, severity="critical", notes=why)
+            gx.expectations.ExpectColumnValuesToBeBetween(
+                column=column, max_value=limit, severity="critical", notes=why
+            )
             for column, limit, why in (
                 ("oil_sm3", 16_000, "100,000 bbl a day: more than any well of the North Sea or the Permian ever made."),
                 ("gas_sm3", 12_000_000, "About 420 MMcf a day: beyond the best gas wells offshore."),
@@ -61,13 +64,15 @@ SUITE = gx.ExpectationSuite(
             column="is_restated",
             max_value=0.2,
             severity="warning",
-            notes="Late corrections touch a few well-days. When a fifth of the published ones change, somebody re-loaded history.",
+            notes="Late corrections touch a few well-days. When a fifth of the published ones change, somebody "
+            "re-loaded history.",
         ),
         gx.expectations.ExpectColumnValuesToBeInSet(
             column="flows_somewhere",
             value_set=[1],
             severity="warning",
-            notes="The well flows to no facility on that day: the network has a gap, and allocation will leave the well out.",
+            notes="The well flows to no facility on that day: the network has a gap, and allocation will leave the "
+            "well out.",
         ),
     ],
 )

@@ -14,7 +14,8 @@ SUITE = gx.ExpectationSuite(
             column="validity",
             value_set=["valid", "invalid"],
             severity="warning",
-            notes="Without duration and stabilisation nobody knows whether the test counts; it does not until somebody accepts it.",
+            notes="Without duration and stabilisation nobody knows whether the test counts; it does not until "
+            "somebody accepts it.",
         ),
         gx.expectations.ExpectColumnValuesToNotBeInSet(
             column="validity",
@@ -37,7 +38,11 @@ SUITE = gx.ExpectationSuite(
             notes="About 420 MMcf a day: beyond the best gas wells offshore.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
-            column="bsw_pct", min_value=0, max_value=100, severity="warning", notes="A share of the liquid lies between 0 and 100 %."
+            column="bsw_pct",
+            min_value=0,
+            max_value=100,
+            severity="warning",
+            notes="A share of the liquid lies between 0 and 100 %.",
         ),
     ],
 )

@@ -53,13 +53,15 @@ SUITE = gx.ExpectationSuite(
             column="hours_of_all_meters",
             min_value=1,
             severity="critical",
-            notes="Not one meter's file came for this day: the contractor's transfer is down, and the hourly gas would be published empty.",
+            notes="Not one meter's file came for this day: the contractor's transfer is down, and the hourly gas "
+            "would be published empty.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="hours_missing",
             max_value=0,
             severity="warning",
-            notes="A meter's file is late or short. The daily meter volume comes by another way, so the day's gas stands; its hours do not.",
+            notes="A meter's file is late or short. The daily meter volume comes by another way, so the day's gas "
+            "stands; its hours do not.",
         ),
     ],
 )

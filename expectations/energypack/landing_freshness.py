@@ -32,26 +32,30 @@ SUITE = gx.ExpectationSuite(
         gx.expectations.ExpectColumnValuesToNotBeNull(
             column="landed_until",
             severity="critical",
-            notes="Nothing of this source has landed, so there is nothing to close. Is its connector registered and running?",
+            notes="Nothing of this source has landed, so there is nothing to close. Is its connector registered "
+            "and running?",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="minutes_over_limit",
             max_value=0,
             severity="critical",
-            notes="Older than the source's own freshness limit (error_after in its YAML): the stream stands or the source is "
+            notes="Older than the source's own freshness limit (error_after in its YAML): the stream stands or the "
+            "source is "
             "down, and corrections of the last hours would be missed without a word.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="minutes_missing_of_last_day",
             max_value=0,
             severity="critical",
-            notes="What has landed ends before the last contract day does: that day is not over yet, or its end is missing.",
+            notes="What has landed ends before the last contract day does: that day is not over yet, or its end is "
+            "missing.",
         ),
         gx.expectations.ExpectColumnValuesToBeInSet(
             column="is_caught_up",
             value_set=[1],
             severity="warning",
-            notes="The stream lagged behind the source when the close froze; what came in those seconds is left for the next version.",
+            notes="The stream lagged behind the source when the close froze; what came in those seconds is left "
+            "for the next version.",
         ),
     ],
 )

@@ -17,7 +17,8 @@ SUITE = gx.ExpectationSuite(
             column="changes_set_aside",
             max_value=0,
             severity="warning",
-            notes="These changes are in quarantine, so raw lacks them. Look at them (python -m include.gate.quarantine list), "
+            notes="These changes are in quarantine, so raw lacks them. Look at them (python -m "
+            "include.gate.quarantine list), "
             "settle the table's drift policy and load the table again.",
         ),
     ],

@@ -35,7 +35,8 @@ SUITE = gx.ExpectationSuite(
             column="readings",
             min_value=1,
             severity="warning",
-            notes="A well without a reading counts as no production. One or two come late most days; the field's total has its own limit.",
+            notes="A well without a reading counts as no production. One or two come late most days; the field's "
+            "total has its own limit.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="readings",

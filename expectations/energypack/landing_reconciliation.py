@@ -46,13 +46,15 @@ SUITE = gx.ExpectationSuite(
             column="is_equal",
             value_set=[1],
             severity="critical",
-            notes="Source and raw differ as of one recorded position: a row is lost, doubled or changed on the way. No figure "
+            notes="Source and raw differ as of one recorded position: a row is lost, doubled or changed on the "
+            "way. No figure "
             "built on this table can be trusted until the table is loaded again.",
         ),
         gx.expectations.ExpectColumnValuesToNotBeNull(
             column="is_equal",
             severity="warning",
-            notes="The table has never been compared with its source: the landing DAG has not run since it was declared.",
+            notes="The table has never been compared with its source: the landing DAG has not run since it was "
+            "declared.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="minutes_since_compared",

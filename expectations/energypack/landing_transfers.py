@@ -30,13 +30,15 @@ SUITE = gx.ExpectationSuite(
             column="state",
             value_set=["quarantined"],
             severity="warning",
-            notes="The file could not be read and lies in quarantine; what it held is missing until it is released or sent again.",
+            notes="The file could not be read and lies in quarantine; what it held is missing until it is released "
+            "or sent again.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="rows_quarantined",
             max_value=0,
             severity="warning",
-            notes="Some rows of the file could not be parsed or keyed. See them: python -m include.gate.quarantine list",
+            notes="Some rows of the file could not be parsed or keyed. See them: python -m include.gate.quarantine "
+            "list",
         ),
     ],
 )

@@ -34,14 +34,16 @@ SUITE = gx.ExpectationSuite(
             column="rows_in_window",
             min_value=1,
             severity="critical",
-            notes="No source has a single reading for these days: the dates are wrong, or nothing has landed. Publishing would "
+            notes="No source has a single reading for these days: the dates are wrong, or nothing has landed. "
+            "Publishing would "
             "replace the window by nothing.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="rows_in_the_future",
             max_value=0,
             severity="warning",
-            notes="A reading of a day that has not begun: day and month are swapped, or a year is mistyped. It is in no close yet, "
+            notes="A reading of a day that has not begun: day and month are swapped, or a year is mistyped. It is "
+            "in no close yet, "
             "but it is missing from the day it belongs to.",
         ),
     ],

@@ -1,4 +1,4 @@
-"""What a believable day of well readings looks like: no volume far from what the well usually makes, no impossible hours.
+"""What a believable day of well readings looks like: no volume far from the well's usual one, no impossible hours.
 
 Each reading stands beside the median of the well's last 30 producing days, in one unit, so that a slip of the
 unit or of a decimal shows whatever the well's size. Bounds were tried on nine years of an offshore field: no
@@ -48,8 +48,12 @@ select
     r.hours_on,
     round(case when r.oil_days >= 5 then r.oil / r.usual_oil end, 4) as oil_to_usual,
     round(case when r.gas_days >= 5 then r.gas / r.usual_gas end, 4) as gas_to_usual,
-    round(case when r.oil_days >= 5 and r.hours_on >= 18 and r.oil > 0 then r.oil / r.usual_oil end, 4) as full_day_oil_to_usual,
-    round(case when r.gas_days >= 5 and r.hours_on >= 18 and r.gas > 0 then r.gas / r.usual_gas end, 4) as full_day_gas_to_usual,
+    round(
+        case when r.oil_days >= 5 and r.hours_on >= 18 and r.oil > 0 then r.oil / r.usual_oil end, 4
+    ) as full_day_oil_to_usual,
+    round(
+        case when r.gas_days >= 5 and r.hours_on >= 18 and r.gas > 0 then r.gas / r.usual_gas end, 4
+    ) as full_day_gas_to_usual,
     round(r.hours_on - d.hours, 3)::double as hours_over_day,
     case when r.hours_on > 0 or coalesce(r.oil, 0) + coalesce(r.gas, 0) = 0 then 1 else 0 end as volume_has_hours
 from with_usual as r
@@ -69,7 +73,8 @@ SUITE = gx.ExpectationSuite(
                 column=f"{product}_to_usual",
                 max_value=20,
                 severity="critical",
-                notes="Twenty times the well's usual day is no well but a unit: barrels typed as thousands, gallons as barrels.",
+                notes="Twenty times the well's usual day is no well but a unit: barrels typed as thousands, "
+                "gallons as barrels.",
             )
             for product in ("oil", "gas")
         ),
@@ -86,7 +91,8 @@ SUITE = gx.ExpectationSuite(
             column="oil_to_usual",
             max_value=5,
             severity="warning",
-            notes="Five times the usual day happens after a stimulation or a long shut-in; otherwise it is a typing error.",
+            notes="Five times the usual day happens after a stimulation or a long shut-in; otherwise it is a "
+            "typing error.",
         ),
         *(
             gx.expectations.ExpectColumnValuesToBeBetween(
@@ -98,13 +104,15 @@ SUITE = gx.ExpectationSuite(
             column="water_reported",
             min_value=0,
             severity="warning",
-            notes="Operators book negative water to correct earlier days: it is kept as reported, and somebody should know.",
+            notes="Operators book negative water to correct earlier days: it is kept as reported, and somebody "
+            "should know.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="hours_over_day",
             max_value=0,
             severity="warning",
-            notes="More hours on than the contract day has (23, 24 or 25): the hours are wrong, the volume may still be right.",
+            notes="More hours on than the contract day has (23, 24 or 25): the hours are wrong, the volume may "
+            "still be right.",
         ),
         gx.expectations.ExpectColumnValuesToBeInSet(
             column="volume_has_hours",

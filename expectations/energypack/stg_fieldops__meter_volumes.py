@@ -81,7 +81,8 @@ SUITE = gx.ExpectationSuite(
             min_value=0.7,
             max_value=1.3,
             severity="critical",
-            notes="An allocation factor off by 30 % is a failure, not a fact: a meter, a tank or a well's unit is wrong, or a well "
+            notes="An allocation factor off by 30 % is a failure, not a fact: a meter, a tank or a well's unit is "
+            "wrong, or a well "
             "flows to another facility than the network says.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
@@ -89,7 +90,8 @@ SUITE = gx.ExpectationSuite(
             min_value=0.88,
             max_value=1.12,
             severity="warning",
-            notes="Well readings are theory and usually within 10 % of the meters; beyond 12 % the tests behind them are stale.",
+            notes="Well readings are theory and usually within 10 % of the meters; beyond 12 % the tests behind "
+            "them are stale.",
         ),
         gx.expectations.ExpectColumnValuesToBeInSet(
             column="is_measured",

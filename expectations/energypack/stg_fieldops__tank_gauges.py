@@ -32,7 +32,10 @@ SUITE = gx.ExpectationSuite(
     expectations=[
         *(
             gx.expectations.ExpectColumnValuesToBeBetween(
-                column=column, min_value=0, severity="critical", notes="A tank holds no less than nothing: the strapping table or the unit is wrong."
+                column=column,
+                min_value=0,
+                severity="critical",
+                notes="A tank holds no less than nothing: the strapping table or the unit is wrong.",
             )
             for column in ("opening_stock", "closing_stock")
         ),
@@ -41,7 +44,8 @@ SUITE = gx.ExpectationSuite(
             min_value=-0.5,
             max_value=0.5,
             severity="warning",
-            notes="Opening is the same gauge as the day before's closing; half a unit is reading tolerance. A gap is oil that no day accounts for.",
+            notes="Opening is the same gauge as the day before's closing; half a unit is reading tolerance. A gap "
+            "is oil that no day accounts for.",
         ),
     ],
 )

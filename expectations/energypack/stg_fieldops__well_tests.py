@@ -33,8 +33,12 @@ select
     t.water_rate_bbl_per_day,
     t.tubing_pressure_psi,
     t.casing_pressure_psi,
-    round(case when t.tests_before >= 2 and t.usual_oil > 1 then t.oil_rate_bbl_per_day / t.usual_oil end, 4)::double as oil_to_usual,
-    round(case when t.tests_before >= 2 and t.usual_gas > 1 then t.gas_rate_mcf_per_day / t.usual_gas end, 4)::double as gas_to_usual,
+    round(
+        case when t.tests_before >= 2 and t.usual_oil > 1 then t.oil_rate_bbl_per_day / t.usual_oil end, 4
+    )::double as oil_to_usual,
+    round(
+        case when t.tests_before >= 2 and t.usual_gas > 1 then t.gas_rate_mcf_per_day / t.usual_gas end, 4
+    )::double as gas_to_usual,
     case when t.tested_at > t.frozen_at then 0 else 1 end as is_past
 from with_usual as t
 left join close_days as d on t.tested_at >= d.starts_at and t.tested_at < d.ends_at
@@ -58,7 +62,8 @@ SUITE = gx.ExpectationSuite(
                 column=f"{product}_to_usual",
                 max_value=20,
                 severity="critical",
-                notes="Twenty times the median of the well's last five tests is a unit, not a well; it would take the whole "
+                notes="Twenty times the median of the well's last five tests is a unit, not a well; it would take "
+                "the whole "
                 "facility's production until the next test.",
             )
             for product in ("oil", "gas")
@@ -68,14 +73,16 @@ SUITE = gx.ExpectationSuite(
             min_value=0.25,
             max_value=3,
             severity="warning",
-            notes="A test a third or three times of what the well tested before: was another well lined up to the separator?",
+            notes="A test a third or three times of what the well tested before: was another well lined up to the "
+            "separator?",
         ),
         *(
             gx.expectations.ExpectColumnValuesToNotBeNull(
                 column=column,
                 mostly=0.5,
                 severity="warning",
-                notes="Half of the tests without it: the column was dropped or renamed at the source, and its values are lost to us.",
+                notes="Half of the tests without it: the column was dropped or renamed at the source, and its "
+                "values are lost to us.",
             )
             for column in ("tubing_pressure_psi", "casing_pressure_psi")
         ),
@@ -83,7 +90,8 @@ SUITE = gx.ExpectationSuite(
             column="is_past",
             value_set=[1],
             severity="warning",
-            notes="A test of the future: day and month are swapped. It would be the valid test of every day until then.",
+            notes="A test of the future: day and month are swapped. It would be the valid test of every day until "
+            "then.",
         ),
     ],
 )

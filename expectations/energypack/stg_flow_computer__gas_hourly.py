@@ -50,7 +50,8 @@ SUITE = gx.ExpectationSuite(
             column="percent_off_day",
             max_value=5,
             severity="critical",
-            notes="The hours and the daily volume come from one meter; 5 % apart, one of them is of another day, meter or unit.",
+            notes="The hours and the daily volume come from one meter; 5 % apart, one of them is of another day, "
+            "meter or unit.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="percent_off_day",
@@ -59,13 +60,22 @@ SUITE = gx.ExpectationSuite(
             notes="Hours rounded to a thousandth of an Mcf add up to the day well within half a percent.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
-            column="least_volume", min_value=0, severity="critical", notes="Gas does not flow back through a sales meter."
+            column="least_volume",
+            min_value=0,
+            severity="critical",
+            notes="Gas does not flow back through a sales meter.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
-            column="least_flow_time_pct", min_value=0, severity="critical", notes="A share of an hour lies between 0 and 100 %."
+            column="least_flow_time_pct",
+            min_value=0,
+            severity="critical",
+            notes="A share of an hour lies between 0 and 100 %.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
-            column="most_flow_time_pct", max_value=100, severity="critical", notes="A share of an hour lies between 0 and 100 %."
+            column="most_flow_time_pct",
+            max_value=100,
+            severity="critical",
+            notes="A share of an hour lies between 0 and 100 %.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="least_static_pressure_psia",
@@ -74,10 +84,16 @@ SUITE = gx.ExpectationSuite(
             notes="Absolute pressure is never below zero: the transmitter reads gauge pressure or is broken.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
-            column="least_temperature_degf", min_value=-60, severity="warning", notes="Colder than any line in service: a lost element."
+            column="least_temperature_degf",
+            min_value=-60,
+            severity="warning",
+            notes="Colder than any line in service: a lost element.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
-            column="most_temperature_degf", max_value=250, severity="warning", notes="Hotter than a sales line may run: a lost element."
+            column="most_temperature_degf",
+            max_value=250,
+            severity="warning",
+            notes="Hotter than a sales line may run: a lost element.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="volumes_without_flow",

@@ -23,7 +23,8 @@ with_usual as (
         count(oil_sm3) filter (oil_sm3 > 0) over last_30 as oil_days
     from readings
     window last_30 as (
-        partition by well_id, coalesce(oil_sm3 > 0, false) order by production_date rows between 30 preceding and 1 preceding
+        partition by well_id, coalesce(oil_sm3 > 0, false)
+        order by production_date rows between 30 preceding and 1 preceding
     )
 )
 
@@ -36,9 +37,14 @@ select
     r.water_injected_sm3,
     r.hours_on,
     round(case when r.oil_days >= 5 then r.oil_sm3 / r.usual_oil end, 4) as oil_to_usual,
-    round(case when r.oil_days >= 5 and r.hours_on >= 18 and r.oil_sm3 > 0 then r.oil_sm3 / r.usual_oil end, 4) as full_day_oil_to_usual,
+    round(
+        case when r.oil_days >= 5 and r.hours_on >= 18 and r.oil_sm3 > 0 then r.oil_sm3 / r.usual_oil end, 4
+    ) as full_day_oil_to_usual,
     round(r.hours_on - d.hours, 3)::double as hours_over_day,
-    case when r.hours_on > 0 or coalesce(r.oil_sm3, 0) + coalesce(r.gas_sm3, 0) = 0 then 1 else 0 end as volume_has_hours,
+    case
+        when r.hours_on > 0 or coalesce(r.oil_sm3, 0) + coalesce(r.gas_sm3, 0) = 0 then 1
+        else 0
+    end as volume_has_hours,
     case when r.well_type = 'WI' and r.flow_kind = 'production' then 0 else 1 end as type_fits_flow
 from with_usual as r
 inner join close_days as d on r.production_date = d.production_date
@@ -56,7 +62,8 @@ SUITE = gx.ExpectationSuite(
             column="oil_to_usual",
             max_value=20,
             severity="critical",
-            notes="Twenty times the wellbore's usual day is no well but a unit: litres typed as Sm3, or a lost decimal comma.",
+            notes="Twenty times the wellbore's usual day is no well but a unit: litres typed as Sm3, or a lost "
+            "decimal comma.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="full_day_oil_to_usual",
@@ -66,7 +73,10 @@ SUITE = gx.ExpectationSuite(
         ),
         *(
             gx.expectations.ExpectColumnValuesToBeBetween(
-                column=column, min_value=0, severity="critical", notes="A wellbore cannot make or take less than nothing."
+                column=column,
+                min_value=0,
+                severity="critical",
+                notes="A wellbore cannot make or take less than nothing.",
             )
             for column in ("oil_sm3", "gas_sm3", "water_injected_sm3", "hours_on")
         ),
@@ -74,7 +84,8 @@ SUITE = gx.ExpectationSuite(
             column="water_sm3",
             min_value=0,
             severity="warning",
-            notes="Operators book negative water to correct earlier days: it is kept as reported, and somebody should know.",
+            notes="Operators book negative water to correct earlier days: it is kept as reported, and somebody "
+            "should know.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="hours_over_day",

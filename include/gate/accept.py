@@ -51,7 +51,9 @@ def accept(
     if not who.strip() or not why.strip():
         raise DeclarationError("An acceptance needs who accepts and why: a reader of the close asks for both")
     if last <= now:
-        raise DeclarationError(f"until {last.isoformat()} is over already. Give a time to come, or leave it away for 24 hours")
+        raise DeclarationError(
+            f"until {last.isoformat()} is over already. Give a time to come, or leave it away for 24 hours"
+        )
     if not close_keys:
         raise DeclarationError("No close is named. Give the production dates and the calendar")
     pack = _pack(close_keys)
@@ -85,7 +87,9 @@ def acceptances(close_keys: Iterable[str], now: datetime) -> list[Acceptance]:
     return [one for one in latest.values() if one.close_key in wanted and one.until > now]
 
 
-def apply(result: Result, dates: frozenset[date] | None, close_keys: dict[date, str], valid: list[Acceptance]) -> Result:
+def apply(
+    result: Result, dates: frozenset[date] | None, close_keys: dict[date, str], valid: list[Acceptance]
+) -> Result:
     """The result, marked as accepted where every production date that it concerns is covered.
 
     `dates` are those of the failing rows; None (a sum, a row count) concerns all dates of the run.
@@ -137,7 +141,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m include.gate.accept",
         description="Accept a failing expectation for one close, list what is accepted, or take it back.",
-        epilog="After accepting, clear the gate task of the close. A rule that is wrong for good: change it in expectations/.",
+        epilog="Then clear the gate task of the close. A rule that is wrong for good is changed in expectations/.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     for verb, text in (
@@ -147,10 +151,16 @@ def _arguments() -> argparse.ArgumentParser:
     ):
         one = verbs.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".")
         one.add_argument("--calendar", required=True, help="calendar of the close, e.g. permian")
-        one.add_argument("--from", dest="first", required=True, metavar="DAY", help="production date, or the first of a range")
+        one.add_argument(
+            "--from", dest="first", required=True, metavar="DAY", help="production date, or the first of a range"
+        )
         one.add_argument("--to", dest="last", metavar="DAY", help="last production date of a range")
         if verb != "list":
-            one.add_argument("--pattern", required=True, help="table.expectation[.column], as in the gate's message; * and ? are wild")
+            one.add_argument(
+                "--pattern",
+                required=True,
+                help="table.expectation[.column], as in the message; * and ? are wild",
+            )
             one.add_argument("--why", required=True, help="the reason, kept with the close")
             one.add_argument("--who", default=getpass.getuser(), help="who accepts (default: the user of this shell)")
         if verb == "add":
@@ -164,7 +174,8 @@ def main(arguments: list[str] | None = None) -> int:
         keys = close_keys_of(given.first, given.last, given.calendar)
         if given.verb == "add":
             added = accept(keys, given.pattern, given.who, given.why, given.until)
-            print(f"Accepted {given.pattern} for {len(added)} close(s) until {added[0].until:%Y-%m-%d %H:%M} UTC. Now clear the gate.")
+            until = f"{added[0].until:%Y-%m-%d %H:%M} UTC"
+            print(f"Accepted {given.pattern} for {len(added)} close(s) until {until}. Now clear the gate.")
         elif given.verb == "withdraw":
             withdraw(keys, given.pattern, given.who, given.why)
             print(f"{given.pattern} is not accepted any more for {len(keys)} close(s).")

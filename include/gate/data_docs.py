@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from include.publish.freeze import Close
 
 RUNS_LISTED = 400
+FAILURES = "<!-- failures -->"  # where the failing rows go on a table's page
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --bad: #b3261e; --warn: #96690a; --good: #1c7a43; }
 @media (prefers-color-scheme: dark) { :root { --bad: #ff8a80; --warn: #ffca6a; --good: #7fd6a0; } }
@@ -34,10 +35,12 @@ h1, h4.alert, .alert h3 { font-size: 1.3rem; } h2, h4, h5 { font-size: 1.05rem; 
 table { border-collapse: collapse; width: 100%; } .scroll, .table-responsive { overflow-x: auto; }
 td, th { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; } td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-.bad, .text-danger { color: var(--bad); } .warn, .text-warning { color: var(--warn); } .good, .text-success { color: var(--good); }
+.bad, .text-danger { color: var(--bad); } .good, .text-success { color: var(--good); } .warn { color: var(--warn); }
 small, .reason { opacity: .75; } code { font-size: .9em; overflow-wrap: anywhere; }
 ul { padding-left: 1.2rem; } .badge { background: var(--soft); border-radius: .25rem; padding: 0 .3rem; }
-.col-md-10 { width: 100%; } nav.navbar, .ge-walkthrough-modal, .cooltip, [data-toggle] i { display: none; }
+i.text-success::before { content: "✓"; font-style: normal; } i.text-danger::before { content: "✗"; font-style: normal; }
+.col-lg-2, .ge-walkthrough-modal, .cooltip, [data-toggle], .collapse { display: none; }
+h5 { font-size: 1rem; } .ge-section { margin-top: 1rem; }
 """
 
 
@@ -49,15 +52,17 @@ def page(suite: Suite, validated: "ExpectationSuiteValidationResult") -> str:
     html = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(_brief(validated)))
     for pattern in (
         r"<(script|style)\b.*?</\1>",  # scripts that need libraries from the web, and the style that goes with them
-        r'<link\b[^>]*?(https?:)?//[^>]*>|<link\b[^>]*?static/[^>]*>|<img\b[^>]*>',
+        r"<link\b[^>]*?(https?:)?//[^>]*>|<link\b[^>]*?static/[^>]*>|<img\b[^>]*>",
         r"<nav\b.*?</nav>",
-        r'<(p|div|footer)\b[^>]*>[^<]*<a[^>]*greatexpectations\.io.*?</\1>',
+        r"<(p|div|footer)\b[^>]*>[^<]*<a[^>]*greatexpectations\.io.*?</\1>",
         r"<title>.*?</title>",
     ):
         html = re.sub(pattern, "", html, flags=re.S)
-    html = re.sub(r"(?s)<!--.*?-->", "", html)
+    html = re.sub(r"<!--.*?-->", "", html, flags=re.S)
+    html = re.sub(r"<a\b[^>]*expectations/[^>]*>(.*?)</a>", r"\1", html, flags=re.S)  # a page that we do not make
     head = f"<title>{escape(suite.table)}</title><style>{STYLE}</style>"
-    intro = f'<p><a href="../index.html">All gates of this run</a></p><p>{escape(suite.description)}</p>'
+    intro = f'<p><a href="../index.html">All gates of this run</a></p><h1>{escape(suite.table)}</h1>'
+    intro += f"<p>{escape(suite.description)}</p>{FAILURES}"
     return re.sub(r"\n\s*\n+", "\n", html.replace("<head>", f"<head>{head}", 1).replace("<body>", f"<body>{intro}", 1))
 
 
@@ -79,9 +84,11 @@ def write_site(close: "Close", report: Report, descriptions: dict[str, str], pag
     site = site_of(close)
     layer = site / report.layer
     layer.mkdir(parents=True, exist_ok=True)
-    for table, html in pages.items():
-        _write(layer / f"{table}.html", html)
     found = {**asdict(report), "data_docs": "", "descriptions": descriptions, "pages": sorted(pages)}
+    for table, html in pages.items():
+        failed = [r for r in found["results"] if r["table"] == table and not r["success"]]
+        rows = "".join(_failure(report.layer, r) for r in failed)
+        _write(layer / f"{table}.html", html.replace(FAILURES, rows, 1))
     _write(layer / "report.json", json.dumps(found, default=str, ensure_ascii=False))
     _write(site / "index.html", _run_index(site))
     _write(site.parent / "index.html", _pack_index(site.parent))
@@ -100,6 +107,10 @@ def _layers(site: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
 
 
+def _close(report: dict[str, Any]) -> str:
+    return escape(f"{report['window']}@{report['calendar']}")
+
+
 def _verdict(results: list[dict[str, Any]]) -> tuple[str, str]:
     """The state of some results as a class and in words."""
     failed = [r for r in results if not r["success"]]
@@ -115,7 +126,7 @@ def _run_index(site: Path) -> str:
     layers = _layers(site)
     first = layers[0]
     body = [
-        f"<h1>Gates of {escape(first['pack'])} {escape(first['window'])}@{escape(first['calendar'])}, version {first['version']}</h1>",
+        f"<h1>Gates of {escape(first['pack'])} {_close(first)}, version {first['version']}</h1>",
         f'<p><small>Run <code>{escape(first["run_id"])}</code></small> · <a href="../index.html">all runs</a></p>',
     ]
     failed = [(layer["layer"], r) for layer in layers for r in layer["results"] if not r["success"]]
@@ -124,7 +135,9 @@ def _run_index(site: Path) -> str:
         body += ["<h2>What failed</h2>", *(_failure(layer, result) for layer, result in failed)]
     for layer in layers:
         state, words = _verdict(layer["results"])
-        body.append(f'<h2>{escape(layer["layer"])}: <span class="{state}">{words}</span></h2><div class="scroll"><table>')
+        body.append(
+            f'<h2>{escape(layer["layer"])}: <span class="{state}">{words}</span></h2><div class="scroll"><table>'
+        )
         body.append("<tr><th>table</th><th>verdict</th><th>what the suite says</th></tr>")
         for table in sorted({r["table"] for r in layer["results"]}):
             state, words = _verdict([r for r in layer["results"] if r["table"] == table])
@@ -139,10 +152,11 @@ def _run_index(site: Path) -> str:
 def _failure(layer: str, r: dict[str, Any]) -> str:
     state = "good" if r["accepted_by"] else "bad" if r["severity"] == "critical" else "warn"
     label = f"accepted by {r['accepted_by']}: {r['accepted_why']}" if r["accepted_by"] else r["severity"]
+    name = ".".join(part for part in (r["table"], r["expectation"], r["column"]) if part)
     lines = [
-        f'<p><b>{escape(r["table"])}</b> {escape(r["column"] or "")} {escape(r["bound"])}: {escape(r["observed"])} '
+        f"<p><b>{escape(r['table'])}</b> {escape(r['column'] or '')} {escape(r['bound'])}: {escape(r['observed'])} "
         f'<span class="{state}">({escape(label)})</span><br><span class="reason">{escape(r["reason"])}</span><br>'
-        f"<small>{escape(layer)} · <code>{escape('.'.join(p for p in (r['table'], r['expectation'], r['column']) if p))}</code></small></p>"
+        f"<small>{escape(layer)} · <code>{escape(name)}</code></small></p>"
     ]
     if rows := r["sample_keys"]:
         names = list(rows[0])
@@ -150,7 +164,7 @@ def _failure(layer: str, r: dict[str, Any]) -> str:
         lines += ["<tr>" + "".join(f"<td>{escape(str(row.get(n, '')))}</td>" for n in names) + "</tr>" for row in rows]
         lines.append("</table></div>")
     if (more := r["failing_rows"] - len(rows)) > 0 and rows:
-        lines.append(f"<p><small>…and {more} rows more</small></p>")
+        lines.append(f"<p><small>…and {more} more</small></p>")
     return "".join(lines)
 
 
@@ -163,10 +177,10 @@ def _pack_index(folder: Path) -> str:
             continue
         first = layers[0]
         state, words = _verdict([r for layer in layers for r in layer["results"]])
-        link = f'<a href="{site.name}/index.html">{escape(first["window"])}@{escape(first["calendar"])}</a>'
+        link = f'<a href="{site.name}/index.html">{_close(first)}</a>'
         body.append(
             f'<tr><td>{link}</td><td>{first["version"]}</td><td class="{state}">{words}</td>'
-            f'<td><small>{escape(first["run_id"])}</small></td></tr>'
+            f"<td><small>{escape(first['run_id'])}</small></td></tr>"
         )
     return _html(f"Data Docs of {folder.name}", [*body, "</table></div>"])
 

@@ -1,4 +1,4 @@
-"""What lies in quarantine, whatever brought it: partner files, rows of files, changes of source tables. And the way back.
+"""What lies in quarantine (partner files, rows of files, changes of source tables), and the way back.
 
 A row or file in quarantine is kept as it came, with its reason; nothing is ever repaired in place. Releasing
 lands it again through the usual parser, so it is judged by today's declaration, and who and why are recorded in
@@ -43,9 +43,7 @@ def held(of: str | None = None) -> list[Held]:
     return [*_held_files(of), *_held_changes(of)]
 
 
-def release(
-    of: str, batch: str, who: str, why: str, rows: list[int] | None = None, vouched: bool = False
-) -> str:
+def release(of: str, batch: str, who: str, why: str, rows: list[int] | None = None, vouched: bool = False) -> str:
     """Land a held file, or held rows of one, again; say what became of them. `vouched`: content that landed under
     another meter's name is right for this one too.
 
@@ -56,8 +54,8 @@ def release(
     _check(of)
     if of in _source_tables():
         raise DeclarationError(
-            f"A change of {of} cannot be put back alone: later changes may stand on it. Correct `drift` in the source's "
-            "YAML, then load the table again: docs/runbooks/land.md"
+            f"A change of {of} cannot be put back alone: later changes may stand on it. "
+            "Correct `drift` in the source's YAML, then load the table again: docs/runbooks/land.md"
         )
     return str(release_file(of, batch, who, why, rows=rows, vouched=vouched))
 
@@ -101,7 +99,8 @@ def _list(of: str | None) -> None:
         counted[one.of, one.batch, kind] = counted.get((one.of, one.batch, kind), 0) + 1
     for (name, batch, kind), number in counted.items():
         first = next(one for one in found if (one.of, one.batch) == (name, batch))
-        print(f"{name}  {batch[:12]}  {kind if kind == 'whole file' else f'{number} {kind}'}  first: {first.what}: {first.reason}")
+        much = kind if kind == "whole file" else f"{number} {kind}"
+        print(f"{name}  {batch[:12]}  {much}  first: {first.what}: {first.reason}")
     if not found:
         print("Nothing waits in quarantine.")
 
@@ -131,7 +130,9 @@ def main(arguments: list[str] | None = None) -> int:
     verb.add_argument("of", help="feed, as in list")
     verb.add_argument("batch", help="batch as in list, or its beginning")
     verb.add_argument("--rows", type=int, nargs="+", help="only these rows of the file")
-    verb.add_argument("--vouched", action="store_true", help="the content is right although it landed under another name")
+    verb.add_argument(
+        "--vouched", action="store_true", help="the content is right although it landed under another name"
+    )
     verb.add_argument("--why", required=True, help="the reason, kept in ops.file_transfers")
     verb.add_argument("--who", default=getpass.getuser(), help="who releases (default: the user of this shell)")
     given = parser.parse_args(arguments)

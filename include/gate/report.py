@@ -76,7 +76,8 @@ class Report:
         failed = self.failures
         lines = [
             f"The {self.layer} gate of {self.pack} stopped {self.window}@{self.calendar} version {self.version}: "
-            f"{_count(len(failed), 'critical expectation')} failed, {_count(len(self.warnings), 'warning')}, {len(self.accepted)} accepted.",
+            f"{_count(len(failed), 'critical expectation')} failed, {_count(len(self.warnings), 'warning')}, "
+            f"{len(self.accepted)} accepted.",
             f"{blocked}; readers keep what was published before.",
         ]
         for number, result in enumerate(failed, start=1):
@@ -84,7 +85,7 @@ class Report:
         lines += [
             "",
             "What to do",
-            "  wrong at the source   correct it there, then trigger the DAG again for these days: a new version reads the correction",
+            "  wrong at the source   correct it there, then trigger these days again: a new version reads the correction",
             f"  wrong rule or model   fix it, then clear {self._build_task()} of this run (with downstream tasks)",
             f"  right after all       accept it for this close, then clear gate_{self.layer} of this run:",
         ]
@@ -98,7 +99,8 @@ class Report:
 
     def _accept_command(self, result: Result) -> str:
         days = " ".join(f"--{flag} {day}" for flag, day in zip(("from", "to"), self.window.split("…"), strict=False))
-        return f"python -m include.gate.accept add --calendar {self.calendar} {days} --pattern '{result.pattern}' --why '…'"
+        given = f"--calendar {self.calendar} {days} --pattern '{result.pattern}' --why '…'"
+        return f"python -m include.gate.accept add {given}"
 
 
 def _details(result: Result) -> Iterable[str]:
@@ -107,7 +109,7 @@ def _details(result: Result) -> Iterable[str]:
     for row in result.sample_keys:
         yield "   row       " + ", ".join(f"{name} {value}" for name, value in row.items())
     if result.failing_rows > len(result.sample_keys) > 0:
-        yield f"   …and {result.failing_rows - len(result.sample_keys)} rows more"
+        yield f"   …and {result.failing_rows - len(result.sample_keys)} more"
 
 
 def _count(number: int, thing: str) -> str:

@@ -4,7 +4,8 @@ Each suite's SQL runs here, against the lakehouse and the close's workspace, int
 own; Great Expectations reads only that file. So a gate is one scan per table, and the object store is out of
 the way while the expectations run. The SQL may read, by bare name:
 
-    this_close            one row: pack, calendar, zone, contract_hour, from_date, to_date, starts_at, ends_at, frozen_at, run_id
+    this_close            one row: pack, calendar, zone, contract_hour, from_date, to_date, starts_at, ends_at,
+                          frozen_at, run_id
     close_days            one row per day of the window: production_date, starts_at, ends_at, hours (23, 24 or 25)
     landed                one row per source of changes: source, landed_until, caught_up, limit_minutes
     set_aside             one row per change in quarantine at the cut-off: table_name, reason
@@ -67,9 +68,9 @@ def _describe_close(con: "DuckDBPyConnection", close: "Close") -> None:
     site = catalog.calendar(close.calendar)
     day = ContractDay(site.zone, site.contract_hour)
     con.execute(
-        "create temp table this_close as select $pack as pack, $calendar as calendar, $zone as zone, $hour as contract_hour, "
-        "$first::date as from_date, $last::date as to_date, $starts::timestamptz as starts_at, $ends::timestamptz as ends_at, "
-        "$frozen::timestamptz as frozen_at, $run as run_id",
+        "create temp table this_close as select $pack as pack, $calendar as calendar, $zone as zone, "
+        "$hour as contract_hour, $first::date as from_date, $last::date as to_date, $starts::timestamptz as starts_at, "
+        "$ends::timestamptz as ends_at, $frozen::timestamptz as frozen_at, $run as run_id",
         {
             "pack": close.pack,
             "calendar": close.calendar,
@@ -150,7 +151,9 @@ def _provide(con: "DuckDBPyConnection", close: "Close", sql: str, built: set[str
             _provide_log(con, log)
     for seed in (catalog.DBT / "seeds" / close.pack).glob("*.csv"):
         if seed.stem in named - have:  # before staging is built
-            con.execute(f"create or replace temp view \"{seed.stem}\" as select * from read_csv('{seed}', header = true)")
+            con.execute(
+                f"create or replace temp view \"{seed.stem}\" as select * from read_csv('{seed}', header = true)"
+            )
     if "landed" in named:
         _provide_landed(con, close)
     if "set_aside" in named:
@@ -182,7 +185,7 @@ def _at_cut_off(close: "Close", identifier: str, source: str, key: tuple[str, ..
 
 
 def _seen(close: "Close", source: str) -> str:
-    """The condition that keeps a raw table's rows up to the cut-off of `source`; none was landed when it has no cut-off."""
+    """The condition that keeps the rows of a raw table up to the cut-off of `source`: none where it has none."""
     cut = close.cut_off.get(source)
     return f"(_epoch, _commit_lsn) <= ({int(cut['epoch'])}, {int(cut['commit_lsn'])})" if cut else "false"
 
@@ -223,13 +226,16 @@ def _provide_landed(con: "DuckDBPyConnection", close: "Close") -> None:
     """How far each source had landed at the cut-off, by the source's own clock: its heartbeat says so."""
     if con.execute("select count(*) from duckdb_tables() where temporary and table_name = 'landed'").fetchone()[0]:
         return
-    con.execute("create temp table landed (source varchar, landed_until timestamptz, caught_up boolean, limit_minutes double)")
+    con.execute(
+        "create temp table landed (source varchar, landed_until timestamptz, caught_up boolean, limit_minutes double)"
+    )
     for source in catalog.sources():
         if source.pack != close.pack:
             continue
         beats = [t for t in source.tables if t.name == "heartbeat"] or list(source.tables)
         seen = " union all ".join(
-            f'select _source_at from {lakehouse.LAKEHOUSE}.raw."{t.identifier}" where {_seen(close, source.name)}' for t in beats
+            f'select _source_at from {lakehouse.LAKEHOUSE}.raw."{t.identifier}" where {_seen(close, source.name)}'
+            for t in beats
         )
         con.execute(
             f"insert into landed select $source, max(_source_at), $caught_up, $minutes from ({seen})",

@@ -1,6 +1,6 @@
 """Run every suite of one layer over one close and say whether the close may go on.
 
-    python -m include.gate.run --run-id RUN --layer mart
+python -m include.gate.run --run-id RUN --layer mart
 """
 
 import argparse
@@ -130,7 +130,9 @@ def _record(report: Report, close: "Close") -> None:
 def main(arguments: list[str] | None = None) -> int:
     from include.publish.freeze import load_close
 
-    parser = argparse.ArgumentParser(prog="python -m include.gate.run", description="Run one gate of a frozen close again.")
+    parser = argparse.ArgumentParser(
+        prog="python -m include.gate.run", description="Run one gate of a frozen close again."
+    )
     parser.add_argument("--run-id", required=True, help="the run that froze the close")
     parser.add_argument("--layer", required=True, choices=LAYERS)
     given = parser.parse_args(arguments)

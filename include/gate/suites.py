@@ -65,11 +65,15 @@ def _load(pack: str, table: str) -> Suite:
     module = _module(pack, path)
     suite = getattr(module, "SUITE", None)
     if suite is None or suite.name != table:
-        raise DeclarationError(f"expectations/{pack}/{path.name} must define SUITE, an ExpectationSuite named {table!r}")
+        raise DeclarationError(
+            f"expectations/{pack}/{path.name} must define SUITE, an ExpectationSuite named {table!r}"
+        )
     for expectation in suite.expectations:
         if not expectation.notes:
             name = type(expectation).__name__
-            raise DeclarationError(f"expectations/{pack}/{path.name}: {name} gives no reason. Say in notes= why its bound is what it is")
+            raise DeclarationError(
+                f"expectations/{pack}/{path.name}: {name} gives no reason. Say in notes= why its bound is what it is"
+            )
     return Suite(
         pack=pack,
         table=table,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from include.gate.report import Result
@@ -108,7 +109,9 @@ def _observed(one: "ExpectationValidationResult") -> str:
 
 
 def _shortened(text: str, longest: int = 120) -> str:
-    return text if len(text) <= longest else text[: text.rindex(",", 0, longest)] + ", …" if "," in text[:longest] else text[:longest] + "…"
+    if len(text) <= longest:
+        return text
+    return text[:longest].rpartition(", ")[0] + ", …" if ", " in text[:longest] else text[:longest] + "…"
 
 
 def _error(info: Mapping[str, Any] | None) -> str | None:
@@ -151,6 +154,11 @@ def _dates(one: "ExpectationValidationResult") -> frozenset[date] | None:
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, Decimal):
+        plain = format(value, "f")
+        return (plain.rstrip("0").rstrip(".") or "0") if "." in plain else plain
     if isinstance(value, float):
         return f"{value:.6g}" if abs(value) < 1e6 else f"{value:.0f}"
     if isinstance(value, Mapping):

@@ -53,7 +53,8 @@ def release(
     chosen = [r for r in waiting if rows is None or r["_row_number"] in rows]
     if not chosen:
         raise LandingError(
-            f"Nothing of {feed_name} waits in quarantine under {batch_id!r}. See: python -m include.gate.quarantine list"
+            f"Nothing of {feed_name} waits in quarantine under {batch_id!r}. "
+            "See: python -m include.gate.quarantine list"
         )
     return _release_rows(feed, chosen, who, why)
 

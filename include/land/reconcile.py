@@ -40,6 +40,31 @@ class Comparison:
         return self.source_value == self.raw_value
 
 
+@dataclass(frozen=True)
+class TableResult:
+    """All figures of one table, and whether each is the same on both sides."""
+
+    table: str
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def is_equal(self) -> bool:
+        return all(c.is_equal for c in self.comparisons)
+
+    def __str__(self) -> str:
+        rows = next(c.source_value for c in self.comparisons if c.column == "*")
+        different = [f"{c.column}: source {c.source_value}, raw {c.raw_value}" for c in self.comparisons if not c.is_equal]
+        return f"{self.table} ({rows} rows) " + ("; ".join(different) if different else f"equal in {len(self.comparisons)} figures")
+
+
+def reconcile(source: str) -> list[TableResult]:
+    """Compare and record all tables of a source; give the result of each, equal or not."""
+    figures: dict[str, list[Comparison]] = {}
+    for comparison in compare_source(source, must_match=False):
+        figures.setdefault(comparison.table, []).append(comparison)
+    return [TableResult(table, tuple(found)) for table, found in figures.items()]
+
+
 def compare_at_position(source: str, table: str) -> list[Comparison]:
     """Compare one table; see `compare_source`."""
     return compare_source(source, [table])
@@ -193,7 +218,7 @@ def _source_sum(name: str, column: Column, kind: pa.DataType) -> str:
         return f"sum(case when abs({name}) < 1e12 then floor({name}::float8 * 1024)::bigint::numeric end)"
     if pa.types.is_binary(column.arrow):
         return _source_checksum(name)
-    return _source_checksum(f"rtrim({name})" if column.type == "bpchar" else name)
+    return _source_checksum(name)
 
 
 def _source_checksum(value: str) -> str:
@@ -213,5 +238,4 @@ def _raw_sum(name: str, column: Column, kind: pa.DataType) -> str:
         return f"sum(epoch_us({name})::hugeint)"
     if pa.types.is_floating(kind):
         return f"sum(case when abs({name}) < 1e12 then floor({name}::double * 1024)::hugeint end)"
-    value = f"rtrim({name})" if column.type == "bpchar" else name
-    return f"sum(('0x' || substr(md5({value}), 1, 8))::bigint::hugeint)"
+    return f"sum(('0x' || substr(md5({name}), 1, 8))::bigint::hugeint)"

@@ -5,7 +5,7 @@ renamed keeps its number in PostgreSQL's catalogue, which tells it from one drop
 again too, since its rows stand in raw under the old name. What was dropped stays in raw and gets no more values.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from include import lakehouse
 from include.catalog import Table
@@ -30,7 +30,7 @@ class Change:
         return f"{self.table}.{self.column} {self.kind}: {self.detail}"
 
 
-def check_source(source: str) -> list[Change]:
+def find_changes(source: str) -> list[Change]:
     """Find what changed, let raw follow, and mark the tables that have to be loaded again. Moves no rows."""
     found = declared(source)
     changes: list[Change] = []
@@ -83,7 +83,8 @@ def compare(table: Table, before: tuple[Column, ...], after: tuple[Column, ...])
     return changes
 
 
-def follow_source(source: str) -> tuple[list[Change], list[full_load.Loaded]]:
-    """Before each landing run: find what changed and load again what needs it. Gives both, for the task's report."""
-    changes = check_source(source)
-    return changes, full_load.load_missing(source)
+def check_source(source: str) -> dict[str, list]:
+    """Before each landing run: find what changed, and load what raw does not have whole. Gives both as plain values."""
+    changes = find_changes(source)
+    loaded = full_load.load_missing(source)
+    return {"changes": [{**asdict(c), "text": str(c)} for c in changes], "loaded": [asdict(done) for done in loaded]}

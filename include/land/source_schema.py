@@ -88,6 +88,8 @@ class Column:
             return f"case when isfinite({name}) then {name} end"
         if self.type == "int2":
             return f"{name}::int4"
+        if self.type == "bpchar":
+            return f"rtrim({name})"
         if self.type == "money":
             return f"{name}::numeric::text"
         if self.is_array:

@@ -60,8 +60,18 @@ class SchemaCheckOperator(LandingOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from include.land.schema_check import check_source
 
-        found = check_source(self.source)
-        return found
+        done = check_source(self.source)
+        for change in done["changes"]:
+            self.log.warning("%s", change["text"])
+        for table in done["loaded"]:
+            self.log.info("loaded %(table)s: %(rows)d rows in %(seconds).1f s, %(reason)s", table)
+            found = declared(self.source)
+            loaded = next((t for t in found.tables if t.name == table["table"]), None)
+            if loaded:
+                self.wrote(loaded.uri, of=[source_uri(found, loaded)], rows=table["rows"])
+        if not done["loaded"]:
+            self.compares()
+        return {"changes": [c["text"] for c in done["changes"]], "loaded": [t["table"] for t in done["loaded"]]}
 
 
 class WatchOperator(LandingOperator):
@@ -100,8 +110,7 @@ class ReconcileOperator(LandingOperator):
         self.compares()
         self.wrote("iceberg://ops/reconciliations")
         if differing:
-            stop = LandingError(f"{self.source}: raw differs from the source in " + ", ".join(str(t) for t in differing))
-            raise stop
+            raise LandingError(f"{self.source}: raw differs from the source in " + ", ".join(str(t) for t in differing))
 
 
 def _mb(size: int | None) -> str:

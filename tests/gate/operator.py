@@ -63,7 +63,9 @@ class Operator:
         _run(self.close.workspace, statements)
 
 
-def a_close(first: date = LAST_DAY, last: date = LAST_DAY, calendar: str = "permian", run_id: str = "test run", **changed) -> Close:
+def a_close(
+    first: date = LAST_DAY, last: date = LAST_DAY, calendar: str = "permian", run_id: str = "test run", **changed
+) -> Close:
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     known = {"epoch": 1, "commit_lsn": 100}
     values = {

@@ -65,7 +65,9 @@ def test_a_pattern_may_be_wider(pattern):
     assert judged([acceptance(pattern=pattern)]).accepted_by == "ada"
 
 
-@pytest.mark.parametrize("pattern", ["stg_fieldops__daily_readings.expect_column_values_to_be_between.gas_to_usual", "fct_*.*"])
+@pytest.mark.parametrize(
+    "pattern", ["stg_fieldops__daily_readings.expect_column_values_to_be_between.gas_to_usual", "fct_*.*"]
+)
 def test_another_expectation_is_not_accepted(pattern):
     assert judged([acceptance(pattern=pattern)]).accepted_by is None
 

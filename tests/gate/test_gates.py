@@ -97,13 +97,13 @@ def test_one_missing_well_warns_and_is_named(operator, judge):
     assert missing.sample_keys == ({"well_id": "W05", "production_date": "2026-11-23", "readings": "0"},)
 
 
-def test_a_tenth_of_the_wells_missing_stops_the_close(operator, judge):
-    operator.lakehouse(f"delete from raw.fieldops__daily_readings where well_id in ('W05', 'W06') and {TODAY}")
+def test_more_than_a_tenth_of_the_wells_missing_stops_the_close(operator, judge):
+    operator.lakehouse(f"delete from raw.fieldops__daily_readings where well_id in ('W05', 'W06', 'W07') and {TODAY}")
 
     report = judge(operator, "landing", "landing_completeness")
 
-    assert named(report.failures) == {"landing_completeness: percent_present"}
-    assert report.failures[0].sample_keys[0]["wells_missing"] == "2"
+    assert named(report.failures) == {"landing_completeness: percent_missing_beyond_one_well"}
+    assert report.failures[0].sample_keys[0]["wells_missing"] == "3"
 
 
 def test_a_deleted_reading_is_missing_and_a_row_after_the_cut_off_is_not_there_yet(operator, judge):

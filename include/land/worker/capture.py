@@ -28,6 +28,8 @@ from include.settings import settings
 log = logging.getLogger(__name__)
 _OURS = "hnai."
 _UNDECLARED_FOR_S = 5.0
+_IDLE_COMMIT_S = 15.0  # heartbeats alone are committed this often, unless somebody asked for one
+_ASKED_FOR = 2  # the id of a heartbeat that somebody waits for
 _FIXED = {
     "offset.storage": "org.apache.kafka.connect.storage.MemoryOffsetBackingStore",
     "offset.flush.interval.ms": "0",
@@ -105,9 +107,7 @@ class Capture:
             last_end = self._stream.feed(payload)
             if last_end is None:
                 return
-            now = time.monotonic()
-            is_due = now - self._last_commit >= settings.landing.commit_every_s
-            if is_due or self._stream.ready.count >= settings.landing.commit_rows:
+            if self._is_due():
                 ready = self._stream.take()
                 self._writer.commit(ready)
                 self._rows += ready.count
@@ -118,6 +118,15 @@ class Capture:
             self._error = error
             log.exception("A batch could not be landed")
             raise
+
+    def _is_due(self) -> bool:
+        ready, waited = self._stream.ready, time.monotonic() - self._last_commit
+        if ready.count >= settings.landing.commit_rows:
+            return True
+        if any(sum(p.count for p in parts) for name, parts in (*ready.parts.items(), *ready.aside.items()) if name != HEARTBEAT):
+            return waited >= settings.landing.commit_every_s
+        asked = any(_ASKED_FOR in p.table["id"].to_pylist() for p in ready.parts.get(HEARTBEAT, ()) if p.table is not None)
+        return asked or waited >= _IDLE_COMMIT_S
 
     def _table(self, name: Name) -> LandingTable | None:
         found = self._tables.get(name)

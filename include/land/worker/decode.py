@@ -20,6 +20,14 @@ _UNCHANGED_FORMS = (UNCHANGED, base64.b64encode(UNCHANGED.encode()).decode(), [U
 _FAILURES = (pa.ArrowException, ValueError, TypeError, OverflowError, ArithmeticError)
 
 
+def is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
 def take_unchanged(values: list[Any]) -> list[int]:
     """Put null for each value that the source did not send again; give their places."""
     places = []
@@ -48,7 +56,7 @@ def convert(values: list[Any], kind: pa.DataType, source_type: str) -> tuple[pa.
 
 
 def _column(values: list[Any], kind: pa.DataType, source_type: str) -> pa.Array:
-    if pa.types.is_string(kind):
+    if is_text(kind):
         return pa.array(_texts(values, source_type), kind)
     if pa.types.is_decimal(kind):
         return pa.array(_map(values, str), pa.string()).cast(kind)
@@ -57,7 +65,7 @@ def _column(values: list[Any], kind: pa.DataType, source_type: str) -> pa.Array:
         return instants if kind.tz else instants.cast(pa.timestamp("us"))
     if pa.types.is_date(kind):
         return pc.utf8_rtrim(pa.array(values, pa.string()), characters="Z").cast(kind)
-    if pa.types.is_binary(kind):
+    if is_bytes(kind):
         return pa.array(_map(values, base64.b64decode), kind)
     if pa.types.is_floating(kind):
         return pa.array(_map(values, float), kind)
@@ -73,6 +81,8 @@ def _map(values: Iterable[Any], how: Callable[[Any], Any]) -> list[Any]:
 def _texts(values: list[Any], source_type: str) -> list[str | None]:
     if source_type in ("time", "timetz") or source_type == "timestamp":
         return [v.removesuffix("Z") if isinstance(v, str) and source_type != "timetz" else _text(v) for v in values]
+    if source_type == "bpchar":  # trailing blanks of char(n) mean nothing
+        return [v.rstrip(" ") if isinstance(v, str) else _text(v) for v in values]
     return values if all(v is None or type(v) is str for v in values) else _map(values, _text)
 
 

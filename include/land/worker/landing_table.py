@@ -62,6 +62,7 @@ class LandingTable:
         self.columns: dict[str, Column] = {}
         self.ignored: set[str] = set()  # columns that the source has and the drift policy keeps out
         self.refused: Counter[str] = Counter()  # rows set aside, by reason
+        self.wants_load = ""  # why the table has to be loaded again, until a commit has said so
         self.learn()
         self.mark = raw_table.mark(self.target)
 
@@ -131,7 +132,7 @@ class LandingTable:
                 continue
             values = [row.get(name) if row else None for row in rows.values]
             kind, source_type = self.kinds[name], self.columns[name].type if name in self.columns else "text"
-            if pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
+            if decode.is_text(kind) or decode.is_bytes(kind):
                 for i in decode.take_unchanged(values):
                     unchanged[i] = f"{unchanged[i]},{name}" if unchanged[i] else name
             arrays[name], refused = decode.convert(values, kind, source_type)
@@ -142,6 +143,8 @@ class LandingTable:
                 arrays[name], refused = decode.convert(values, kind, source_type)
             for i, reason in refused.items():
                 aside[i] = f"{name}: {reason}"
+        if any(names for names, op in zip(unchanged, rows.operations, strict=True) if op == "c"):
+            self.wants_load = "a key changed in a row whose long values were not sent again"
         return arrays, unchanged
 
     def _zones(self, values: list[dict[str, Any] | None]) -> str | list[str | None]:

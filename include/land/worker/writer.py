@@ -18,6 +18,7 @@ from include import lakehouse
 from include.errors import CommitConflict, LakehouseError
 from include.land import raw_table
 from include.land.raw_table import Mark
+from include.land.source_setup import LOAD_WANTED
 from include.land.worker.landing_table import QUARANTINE, LandingTable
 from include.land.worker.stream import Name, Part, Ready
 
@@ -39,7 +40,7 @@ class Writer:
     def commit(self, ready: Ready) -> None:
         """Make `ready` part of raw, however often that has to be tried. Raises when the lakehouse stays away."""
         batch = uuid.uuid4().hex
-        left = {name: parts for name, parts in ready.parts.items() if sum(p.count for p in parts)}
+        left = {name: parts for name, parts in ready.parts.items() if name in ready.aside or sum(p.count for p in parts)}
         aside = {name: parts for name, parts in ready.aside.items() if parts}
         waited, started = 0.2, time.monotonic()
         while left or aside:
@@ -76,7 +77,8 @@ class Writer:
         table = self._table_of(name)
         assert table is not None
         summary = {raw_table.EPOCH: str(self._epoch), raw_table.COMMIT_LSN: str(commit_lsn), "hnai.batch": batch}
-        tx = raw_table.appended(table.target, _chunks(parts, batch), summary)
+        wanted = {LOAD_WANTED: table.wants_load} if table.wants_load else None
+        tx = raw_table.appended(table.target, _chunks(parts, batch), summary, wanted)
         _forget_old_snapshots(tx)
         return tx
 
@@ -94,7 +96,7 @@ class Writer:
             return
         table = self._table_of(name)
         assert table is not None
-        table.mark = Mark(self._epoch, commit_lsn)
+        table.mark, table.wants_load = Mark(self._epoch, commit_lsn), ""
         old = table.target
         table.target = IcebergTable(old.name(), tx.table_metadata, old.metadata_location, old.io, old.catalog)
 

@@ -13,32 +13,34 @@ with from_fieldops as (
     left join {{ ref('field_calendars') }} as field_calendars on facilities.field_code = field_calendars.field_code
 ),
 
-npd_latest as (
+from_files as (
     select
         facility_id,
         facility_name,
         field_code,
-        row_number() over (partition by facility_id order by production_date desc, well_id) as nth
-    from {{ ref('stg_npd__daily_production') }}
+        calendar,
+        origin,
+        row_number() over (partition by facility_id order by production_date desc, origin, well_id) as nth
+    from {{ ref('int_file_well_days') }}
     where facility_id is not null
 ),
 
-only_in_npd as (
+only_in_files as (
     select
-        npd_latest.facility_id,
-        npd_latest.facility_name,
+        from_files.facility_id,
+        from_files.facility_name,
         cast(null as varchar) as facility_type,
-        npd_latest.field_code,
-        '{{ declared("npd", "daily_production").calendar }}' as calendar,
+        from_files.field_code,
+        from_files.calendar,
         cast(null as decimal(9, 6)) as latitude,
         cast(null as decimal(9, 6)) as longitude,
         cast(null as varchar) as crs,
-        'npd' as origin
-    from npd_latest
-    left join from_fieldops on npd_latest.facility_id = from_fieldops.facility_id
-    where npd_latest.nth = 1 and from_fieldops.facility_id is null
+        from_files.origin
+    from from_files
+    left join from_fieldops on from_files.facility_id = from_fieldops.facility_id
+    where from_files.nth = 1 and from_fieldops.facility_id is null
 )
 
 select * from from_fieldops
 union all
-select * from only_in_npd
+select * from only_in_files

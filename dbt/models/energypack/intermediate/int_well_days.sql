@@ -28,33 +28,33 @@ with from_fieldops as (
         and {{ in_window("readings.production_date") }}
 ),
 
-from_npd as (
+from_files as (
     select
         well_id,
         production_date,
         field_code,
         facility_id,
-        'npd' as origin,
+        origin,
         flow_kind,
-        {{ npd_well_type("well_type") }} as well_type,
-        oil_sm3 as oil_reported,
-        gas_sm3 as gas_reported,
-        water_sm3 as water_reported,
-        water_injected_sm3 as water_injected_reported,
-        'sm3' as liquid_unit,
-        'sm3' as gas_unit,
+        well_type,
+        oil_reported,
+        gas_reported,
+        water_reported,
+        water_injected_reported,
+        liquid_unit,
+        gas_unit,
         hours_on,
-        cast(wellhead_pressure_bar as decimal(38, 6)) as tubing_pressure_bar,
-        cast(annulus_pressure_bar as decimal(38, 6)) as casing_pressure_bar,
-        cast(downhole_pressure_bar as decimal(38, 6)) as downhole_pressure_bar,
+        tubing_pressure_bar,
+        casing_pressure_bar,
+        downhole_pressure_bar,
         cast(null as decimal(6, 2)) as choke_64ths,
-        cast(case when choke_unit = '%' then choke_size end as decimal(38, 6)) as choke_opening_pct
-    from {{ ref('stg_npd__daily_production') }}
+        choke_opening_pct
+    from {{ ref('int_file_well_days') }}
     where
-        '{{ declared("npd", "daily_production").calendar }}' = '{{ var("calendar") }}'
+        calendar = '{{ var("calendar") }}'
         and {{ in_window("production_date") }}
 )
 
 select * from from_fieldops
 union all
-select * from from_npd
+select * from from_files

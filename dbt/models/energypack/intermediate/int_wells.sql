@@ -15,32 +15,32 @@ with from_fieldops as (
     left join {{ ref('field_calendars') }} as field_calendars on wells.field_code = field_calendars.field_code
 ),
 
-npd_latest as (
+from_files as (
     select
         *,
-        row_number() over (partition by well_id order by production_date desc) as nth,
-        min(case when oil_sm3 > 0 or gas_sm3 > 0 then production_date end) over (partition by well_id) as first_production_date
-    from {{ ref('stg_npd__daily_production') }}
+        row_number() over (partition by well_id order by production_date desc, origin) as nth,
+        min(case when oil_reported > 0 or gas_reported > 0 then production_date end) over (partition by well_id) as first_production_date
+    from {{ ref('int_file_well_days') }}
 ),
 
-only_in_npd as (
+only_in_files as (
     select
-        npd_latest.well_id,
-        npd_latest.well_name,
-        npd_latest.field_code,
-        '{{ declared("npd", "daily_production").calendar }}' as calendar,
-        {{ npd_well_type("npd_latest.well_type") }} as well_type,
+        from_files.well_id,
+        from_files.well_name,
+        from_files.field_code,
+        from_files.calendar,
+        from_files.well_type,
         cast(null as varchar) as status,
-        npd_latest.first_production_date,
+        from_files.first_production_date,
         cast(null as decimal(9, 6)) as latitude,
         cast(null as decimal(9, 6)) as longitude,
         cast(null as varchar) as crs,
-        'npd' as origin
-    from npd_latest
-    left join from_fieldops on npd_latest.well_id = from_fieldops.well_id
-    where npd_latest.nth = 1 and from_fieldops.well_id is null
+        from_files.origin
+    from from_files
+    left join from_fieldops on from_files.well_id = from_fieldops.well_id
+    where from_files.nth = 1 and from_fieldops.well_id is null
 )
 
 select * from from_fieldops
 union all
-select * from only_in_npd
+select * from only_in_files

@@ -1,0 +1,58 @@
+# Thin calls; the work is in stack/. `make` alone lists the commands.
+VENV ?= .venv
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
+RUN = PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m stack
+export HNAI_MAKE_STARTED := $(shell date +%s)
+-include .env
+export
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo up down status logs reset close sql dbt add-table check test bench
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env:
+	@test -n "$(PYTHON)" || { echo "No python3 is on the PATH. Install Python 3.11 or later, or: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) stack/bootstrap.py $(VENV)
+
+demo: env ## start everything, land the demo operator, publish closes, show where to look
+	@$(RUN) demo
+
+up: env ## start the platform
+	@$(RUN) up
+
+down: env ## stop the platform; state is kept
+	@$(RUN) down
+
+status: env ## each service: state, port, uptime, log file
+	@$(RUN) status
+
+logs: env ## end of the logs; SERVICE=name for one
+	@$(RUN) logs $(SERVICE)
+
+reset: env ## stop and delete all state; asks first, YES=1 does not
+	@$(RUN) reset $(if $(YES),--yes)
+
+close: env ## close DAY=2026-01-31, or FROM=… TO=…; CALENDAR=, REASON=, ACCEPT=, PACK= may follow
+	@$(RUN) close $(if $(DAY),--day "$(DAY)") $(if $(FROM),--from "$(FROM)") $(if $(TO),--to "$(TO)") \
+	  $(if $(PACK),--pack "$(PACK)") $(if $(CALENDAR),--calendar "$(CALENDAR)") \
+	  $(if $(REASON),--reason "$(REASON)") $(if $(ACCEPT),--accept "$(ACCEPT)")
+
+sql: env ## SQL shell on the lakehouse; Q="select …" for one query
+	@$(RUN) sql $(if $(Q),-c "$(Q)")
+
+dbt: env ## dbt on the project: ARGS="ls --resource-type model"
+	@$(RUN) dbt $(ARGS)
+
+add-table: env ## declare a source table from its own schema: TABLE=source.table; ZONE= may follow
+	@$(RUN) add-table $(TABLE) $(if $(ZONE),--zone "$(ZONE)")
+
+check: env ## linters and fast tests, under a minute
+	@$(RUN) check
+
+test: env ## the whole suite, the end-to-end close included; ARGS="-k name" narrows it
+	@$(RUN) test $(ARGS)
+
+bench: env ## the benchmarks; NAME=cdc for one
+	@$(RUN) bench $(NAME)

@@ -1,0 +1,1 @@
+"""Python that one vertical alone needs, a folder a pack."""

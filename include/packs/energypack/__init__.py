@@ -1,0 +1,1 @@
+"""What the energy pack needs beyond its declarations."""

@@ -1,0 +1,113 @@
+"""Ask Airflow for a close of every calendar, and follow it to its end."""
+
+import time
+from dataclasses import dataclass, field
+from datetime import date
+
+import click
+
+from include.catalog import calendars
+from stack.airflow_api import ENDED, POLL_S, Airflow, Task
+
+
+class CloseFailed(RuntimeError):
+    """A run stopped; readers keep the close that they had. The message names the task and what to do."""
+
+
+@dataclass
+class Run:
+    """A run of one DAG that is being followed."""
+
+    label: str
+    dag_id: str
+    run_id: str
+    state: str = "queued"
+    told: set[tuple] = field(default_factory=set)
+    failed: list[Task] = field(default_factory=list)
+
+
+def window(day: str, from_date: str, to_date: str) -> tuple[date, date]:
+    """The production dates that the user means. Raises `click.UsageError` for anything unclear."""
+    if bool(day) == bool(from_date or to_date) or bool(from_date) != bool(to_date):
+        raise click.UsageError("Say DAY=2026-01-31, or FROM=2026-01-01 TO=2026-01-31.")
+    try:
+        first, last = date.fromisoformat(day or from_date), date.fromisoformat(day or to_date)
+    except ValueError as error:
+        raise click.UsageError(f"{error}. Write dates as 2026-01-31.") from None
+    if first > last:
+        raise click.UsageError(f"FROM ({first}) is after TO ({last}).")
+    return first, last
+
+
+def close_days(
+    pack: str, calendar: str, first: date, last: date, *, reason: str = "", accept: str = ""
+) -> None:
+    """Close the same days of one calendar, or of all. Raises `CloseFailed` when one stops."""
+    names = [one.name for one in calendars(pack)]
+    if calendar and calendar not in names:
+        raise click.UsageError(f"{pack} has no calendar {calendar!r}. It has: {', '.join(names)}")
+    windows = {name: (first, last) for name in ([calendar] if calendar else names)}
+    begun = time.monotonic()
+    close_windows(pack, windows, reason=reason or "asked for on the command line", accept=accept)
+    days = f"{first}" if first == last else f"{first} to {last}"
+    print(f"Published {pack} {days} ({', '.join(windows)}) in {time.monotonic() - begun:.0f} s.")
+
+
+def close_windows(pack: str, windows: dict[str, tuple[date, date]], *, reason: str, accept: str = "") -> list[Run]:
+    """Close a window of days per calendar, side by side, and return the runs once all are published."""
+    airflow = Airflow()
+    dags = {calendar: f"{pack}_daily_close_{calendar}" for calendar in windows}
+    airflow.wait_for(list(dags.values()))
+    accepted = [pattern.strip() for pattern in accept.split(",") if pattern.strip()]
+    begun, runs = time.monotonic(), []
+    for calendar, (first, last) in windows.items():
+        params = {
+            "from_date": first.isoformat(),
+            "to_date": last.isoformat(),
+            "reason": reason,
+            "accept": accepted,
+        }
+        runs.append(Run(calendar, dags[calendar], airflow.trigger(dags[calendar], params)))
+    follow(airflow, runs, begun)
+    return runs
+
+
+def follow(airflow: Airflow, runs: list[Run], begun: float) -> None:
+    """Tell of each task as it ends. Raises `CloseFailed` when a run has failed, once all have ended."""
+    while going_on := [run for run in runs if run.state not in ENDED]:
+        for run in going_on:
+            run.state = airflow.state(run.dag_id, run.run_id)
+            for task in airflow.tasks(run.dag_id, run.run_id):
+                _tell(run, task, begun)
+        time.sleep(POLL_S)
+    if failed := [run for run in runs if run.state != "success"]:
+        raise CloseFailed("\n\n".join(_what_to_do(airflow, run) for run in failed))
+
+
+def _tell(run: Run, task: Task, begun: float) -> None:
+    seen = (task.name, task.state, task.tries)
+    if task.state not in ("success", "failed", "up_for_retry") or seen in run.told:
+        return
+    run.told.add(seen)
+    run.failed = [old for old in run.failed if old.name != task.name] + ([task] if task.state == "failed" else [])
+    state = {"success": "ok", "failed": "FAILED", "up_for_retry": f"try {task.tries} failed, trying again"}[task.state]
+    print(f"  {time.monotonic() - begun:5.0f} s  {run.label:<12} {task.name:<14} {state:<6} {task.seconds:6.1f} s", flush=True)
+
+
+def _what_to_do(airflow: Airflow, run: Run) -> str:
+    task = run.failed[0] if run.failed else None
+    if not task:
+        return f"{run.dag_id} ended as {run.state} before any task did. Look at {airflow.address(run.dag_id, run.run_id)}"
+    verb = "close" if "_close_" in run.dag_id else run.dag_id.partition("_")[0]
+    told = [
+        f"{run.dag_id} stopped in task {task.name}; readers keep the close that they had.",
+        airflow.last_words(run.dag_id, run.run_id, task),
+        f"Log: {airflow.address(run.dag_id, run.run_id, task)}",
+        f"A service or a rule was mended: clear {task.name} in Airflow; the run keeps its cut-off.",
+    ]
+    if verb == "close":
+        told += [
+            "Data was corrected: run `make close` again; that is a new version.",
+            "A gate's failure is harmless: make close … ACCEPT='<expectation>' REASON='<why>'",
+        ]
+    return "\n".join([*told, f"More: docs/runbooks/{verb}.md"])

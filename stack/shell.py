@@ -1,0 +1,33 @@
+"""Shells on the platform: SQL on the lakehouse, and dbt on the project."""
+
+import importlib.util
+import os
+import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from include.settings import ROOT
+from stack.layout import BIN, STATE, child_environment
+
+INIT = STATE / "tmp" / "sql.init"
+
+
+def open_shell(arguments: Sequence[str]) -> int:
+    """DuckDB's own shell with the lakehouse attached. Its start file holds credentials, so only its owner reads it."""
+    from include.lakehouse import LAKEHOUSE, attach_statements, catalog
+
+    catalog()  # says what to do when the platform is down
+    half = INIT.with_suffix(f".{os.getpid()}")
+    half.touch(0o600)
+    half.write_text("".join(f"{statement};\n" for statement in (*attach_statements(), f"use {LAKEHOUSE}.energypack")))
+    half.rename(INIT)
+    program = Path(importlib.util.find_spec("duckdb_cli").origin).parent / "duckdb"
+    return subprocess.call([str(program), "-unsigned", "-init", str(INIT), *arguments], cwd=ROOT, env=child_environment())
+
+
+def run_dbt(arguments: Sequence[str]) -> int:
+    """dbt with the project's folders given."""
+    environment = {**child_environment(), "DBT_PROJECT_DIR": str(ROOT / "dbt"), "DBT_PROFILES_DIR": str(ROOT / "dbt")}
+    words = [word for argument in arguments for word in shlex.split(argument)]
+    return subprocess.call([str(BIN / "dbt"), *words], cwd=ROOT, env=environment)

@@ -1,0 +1,106 @@
+"""A small operator in a real lakehouse: raw tables as a full load leaves them, and closes to build on them."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+LOADED_AT = 1000  # the commit at which the full load of every table stands
+CORRECTED_AT = 2000
+NOW = datetime(2024, 3, 1, 15, tzinfo=UTC)
+DAYS, WELLS = 40, 12
+
+
+def at_position(rows: pa.Table, op: str, commit_lsn: int) -> pa.Table:
+    """`rows` with the columns that landing adds, in the order they have."""
+    n, instant = rows.num_rows, pa.timestamp("us", "UTC")
+    added = {
+        "_op": pa.array([op] * n),
+        "_epoch": pa.array([1] * n, pa.int64()),
+        "_commit_lsn": pa.array([commit_lsn] * n, pa.int64()),
+        "_lsn": pa.array([commit_lsn] * n, pa.int64()),
+        "_seq": pa.array(range(n), pa.int64()),
+        "_unchanged": pa.nulls(n, pa.string()),
+        "_source_at": pa.nulls(n, instant),
+        "_landed_at": pa.nulls(n, instant),
+        "_batch_id": pa.nulls(n, pa.string()),
+    }
+    for name, values in added.items():
+        rows = rows.append_column(name, values)
+    return rows
+
+
+def with_instants(rows: pa.Table, local_times: tuple[str, ...], zones: list[str]) -> pa.Table:
+    from include.land.local_time import to_utc
+
+    for name in local_times:
+        local = rows[name].cast(pa.timestamp("us")).combine_chunks()
+        rows = rows.set_column(rows.column_names.index(name), name, local)
+        rows = rows.append_column(f"{name}_utc", to_utc(local, zones))
+    return rows
+
+
+@pytest.fixture(scope="session")
+def operator(lake_platform) -> dict[str, pa.Table]:
+    """The operator's tables, loaded into raw at commit 1000."""
+    from demo.operator import generate
+    from include import lakehouse
+    from include.catalog import source
+
+    tables = generate(days=DAYS, wells=WELLS, as_of=NOW)
+    zone_of_field = {r["field_code"]: r["zone"] for r in tables["fields"].to_pylist()}
+    zone_of = {
+        r[key]: zone_of_field[r["field_code"]]
+        for name, key in (("wells", "well_id"), ("facilities", "facility_id"))
+        for r in tables[name].to_pylist()
+    }
+    for table in source("fieldops").tables:
+        if table.schema != "public":
+            continue
+        rows = tables[table.name]
+        zones = [zone_of[v] for v in rows[table.zone_lookup["column"]].to_pylist()] if table.local_times else []
+        rows = at_position(with_instants(rows, table.local_times, zones), "r", LOADED_AT)
+        lakehouse.ensure_table(f"raw.{table.identifier}", rows.schema)
+        lakehouse.append(f"raw.{table.identifier}", rows)
+    return tables
+
+
+@pytest.fixture(scope="session")
+def close_of(operator) -> Callable[..., object]:
+    """Make a close by hand, as freezing would: `close_of("permian", first, last, "run", cut_off=…)`."""
+    from include.publish.freeze import Close
+
+    def make(
+        calendar: str, first: date, last: date, run_id: str, *, commit: int = LOADED_AT, files: int = 0, history=None
+    ):
+        position, batches = {"epoch": 1, "commit_lsn": commit}, {"epoch": 0, "commit_lsn": files}
+        return Close(
+            pack="energypack",
+            calendar=calendar,
+            from_date=first,
+            to_date=last,
+            run_id=run_id,
+            reason="test",
+            keys={},
+            cut_off={"fieldops": position, "npd": batches, "flow_computer": batches},
+            history=history or {},
+            frozen_at=NOW,
+            history_at=NOW,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def volve() -> Path:
+    """The operator's own files of the Volve field, where a copy lies beside the repository; it is not ours to ship."""
+    import os
+
+    from include.settings import ROOT
+
+    folder = Path(os.environ.get("VOLVE_DIR", ROOT.parent / "shared" / "data" / "volve_production"))
+    if not (folder / "volve_daily_production.csv").is_file():
+        pytest.skip("no Volve files; set VOLVE_DIR to the folder that holds volve_daily_production.csv")
+    return folder

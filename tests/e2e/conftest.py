@@ -1,0 +1,168 @@
+"""The whole platform with a small demo operator, started once and shared: Airflow, stream, lakehouse."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+CALENDAR = "permian"
+ANSWER_S = 240
+
+
+@dataclass
+class Site:
+    """The running platform as the tests use it; queries open a connection of their own."""
+
+    airflow: Any
+    last_day: date  # the newest production date that the operator has completed
+    runs: dict[str, str] = field(default_factory=dict)
+
+    def source(self, sql: str, *values: Any) -> list[tuple]:
+        """Run SQL at the source and commit; give its rows, none for a statement without."""
+        from demo.load import fieldops_dsn
+
+        with psycopg.connect(fieldops_dsn()) as connection:
+            cursor = connection.execute(sql, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def lake(self, sql: str, *values: Any) -> list[tuple]:
+        from include.lakehouse import connect
+
+        with connect() as con:
+            return con.execute(sql, values).fetchall()
+
+    def trigger(self, day: date, to: date | None = None, *, reason: str, accept: list[str] | None = None) -> str:
+        params = {"from_date": str(day), "to_date": str(to or day), "reason": reason, "accept": accept or []}
+        return self.airflow.trigger(DAG, params)
+
+    def finish(self, run_id: str) -> str:
+        """Wait for the run's end and give its state."""
+        for _ in self.airflow.follow(DAG, run_id):
+            pass
+        return self.airflow.state(DAG, run_id)
+
+    def close(self, day: date, to: date | None = None, *, reason: str, accept: list[str] | None = None) -> str:
+        run_id = self.trigger(day, to, reason=reason, accept=accept)
+        state = self.finish(run_id)
+        assert state == "success", self.states(run_id)
+        return run_id
+
+    def states(self, run_id: str) -> dict[str, str]:
+        return {task.task_id: task.state for task in self.airflow.tasks(DAG, run_id)}
+
+    def tries(self, run_id: str) -> dict[str, int]:
+        return {task.task_id: task.tries for task in self.airflow.tasks(DAG, run_id)}
+
+    def wait_for_task(self, run_id: str, task_id: str, *states: str) -> str:
+        return eventually(lambda: next((s for s in [self.states(run_id).get(task_id)] if s in states), None), ANSWER_S)
+
+    def seals(self, day: date) -> list[tuple]:
+        """(version, state) of the day in order of version, the freezing rows left out."""
+        return self.lake(
+            "select version, state from lakehouse.ops.closes "
+            "where calendar = ? and production_date = ? and state <> 'frozen' order by version, recorded_at",
+            CALENDAR,
+            day,
+        )
+
+    def published(self, day: date) -> dict[str, tuple]:
+        """The published figures of the day: well -> oil, gas, water as reported."""
+        rows = self.lake(
+            "select well_id, oil_reported, gas_reported, water_reported from lakehouse.energypack.fct_well_production_daily "
+            "where calendar = ? and production_date = ?",
+            CALENDAR,
+            day,
+        )
+        return {row[0]: row[1:] for row in rows}
+
+    def recorded(self, day: date) -> dict[str, tuple]:
+        """The same figures, asked of the source."""
+        rows = self.source(
+            "select r.well_id, r.oil_volume, r.gas_volume, r.water_volume from daily_readings r join wells using (well_id) "
+            "where production_date = %s and field_code in ('EAGLE', 'MESQUITE')",
+            day,
+        )
+        return {row[0]: row[1:] for row in rows}
+
+
+DAG = f"energypack_daily_close_{CALENDAR}"
+
+
+def eventually(ask: Callable[[], Any], timeout_s: float) -> Any:
+    """The first true answer of `ask`; fails with its last answer when none comes in time."""
+    deadline = time.monotonic() + timeout_s
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s; last answer: {answer!r}"
+        time.sleep(0.3)
+    return answer
+
+
+@pytest.fixture(scope="session")
+def site(platform) -> Iterator[Site]:
+    from demo.load import deliver, fieldops_dsn, fill, flow_computer_inbox
+    from stack.airflow_api import Airflow
+    from stack.services import PLATFORM
+
+    platform.start(PLATFORM)
+    operator = fill(fieldops_dsn(), days=75, wells=12, as_of=datetime.now(UTC))
+    deliver(fieldops_dsn(), operator, flow_computer_inbox())
+    airflow = Airflow()
+    airflow.wait_for([DAG, "land_fieldops", "land_files"])
+    landing = [(dag_id, airflow.trigger(dag_id)) for dag_id in ("land_fieldops", "land_files")]
+    for dag_id, run_id in landing:
+        for _ in airflow.follow(dag_id, run_id):
+            pass
+        assert airflow.state(dag_id, run_id) == "success", airflow.tasks(dag_id, run_id)
+    found = Site(airflow, last_day=operator.days.date(operator.days.completed[0] - 1))
+    yield found
+
+
+@dataclass
+class Reader:
+    """A plain SQL reader that asks over and over whether wells add up to their fields, until stopped.
+
+    One query reads two tables, each as of its own instant, so a publish may fall between the two. A difference
+    therefore counts when it is still there on asking again at once.
+    """
+
+    answers: list[tuple] = field(default_factory=list)
+    unanswered: int = 0
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def read(self) -> None:
+        from include.lakehouse import connect
+
+        sql = (
+            "select (select sum(oil_sm3) from lakehouse.energypack.fct_well_production_daily) "
+            "- (select sum(oil_sm3) from lakehouse.energypack.fct_field_production_daily)"
+        )
+        while not self._over.is_set():
+            try:
+                with connect() as con:
+                    answer = con.execute(sql).fetchone()
+                if answer[0]:
+                    with connect() as con:
+                        answer = con.execute(sql).fetchone()
+                self.answers.append(answer)
+            except Exception:  # the catalog is down: readers get an error, never half a close
+                self.unanswered += 1
+            self._over.wait(0.2)
+
+
+@pytest.fixture
+def reader(site) -> Iterator[Reader]:
+    found = Reader()
+    thread = threading.Thread(target=found.read, daemon=True)
+    thread.start()
+    yield found
+    found._over.set()
+    thread.join(30)
+
+
+def days_before(day: date, count: int) -> date:
+    return day - timedelta(days=count)
