@@ -14,7 +14,7 @@ help: ## list the commands
 
 env:
 	@test -n "$(PYTHON)" || { echo "No python3 is on the PATH. Install Python 3.11 or later, or: make PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) stack/bootstrap.py $(VENV)
+	@$(PYTHON) -I stack/bootstrap.py $(VENV)
 
 demo: env ## start everything, land the demo operator, publish closes, show where to look
 	@$(RUN) demo

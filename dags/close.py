@@ -20,7 +20,7 @@ from airflow.sdk import Asset, DeadlineAlert, DeadlineReference, Param, SyncCall
 
 from include.catalog import Calendar, calendars, marts
 from plugins.alerts import tell_late_close
-from plugins.defaults import DEFAULTS, START, publish_pool, tags
+from plugins.defaults import DEFAULTS, closes_start, publish_pool, tags
 from plugins.operators.close import BuildOperator, FreezeOperator, GateOperator, PublishOperator, ReportOperator
 from plugins.timetables.contract_day import ContractDayTimetable
 
@@ -53,7 +53,7 @@ def close(calendar: Calendar) -> None:
         schedule=ContractDayTimetable(
             zone=calendar.zone, contract_hour=calendar.contract_hour, grace_minutes=calendar.grace_minutes
         ),
-        start_date=START,
+        start_date=closes_start(),
         catchup=False,
         max_active_runs=4,
         params=PARAMS,

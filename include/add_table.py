@@ -16,6 +16,7 @@ from include.settings import ROOT
 
 LOCAL_TIME = "timestamp without time zone"
 LONG_VALUES = ("text", "character varying", "json", "jsonb", "bytea", "xml")
+SHORT_CODES = ("_id", "_code", "_no", "_type", "_kind", "_unit", "_name")  # endings of text columns that hold codes
 COLUMNS = """
     select a.attname, format_type(a.atttypid, null), coalesce(col_description(a.attrelid, a.attnum), '')
     from pg_attribute a
@@ -54,6 +55,17 @@ class SourceTable:
     @property
     def local_times(self) -> tuple[str, ...]:
         return tuple(c.name for c in self.columns if c.type == LOCAL_TIME)
+
+    @property
+    def toasted(self) -> tuple[str, ...]:
+        """Columns that a change may leave out because PostgreSQL stores them out of line.
+
+        A column missed here is no silent loss: `latest` stops the build when an unsent value of it arrives.
+        """
+        if self.has_full_identity:
+            return ()
+        long = (c.name for c in self.columns if c.type in LONG_VALUES and c.name not in self.key)
+        return tuple(name for name in long if not name.endswith(SHORT_CODES))
 
     @property
     def model(self) -> str:
@@ -134,11 +146,7 @@ def zone_of(found: SourceTable, declared: Source, zone: str | None) -> dict[str,
 
 def yaml_entry(found: SourceTable, zone: dict[str, object]) -> str:
     """The table's entry in `_<source>__sources.yml`."""
-    toasted = (
-        []
-        if found.has_full_identity
-        else [c.name for c in found.columns if c.type in LONG_VALUES and c.name not in found.key]
-    )
+    toasted = found.toasted
     land: dict[str, object] = {"key": list(found.key)}
     if found.schema != "public":
         land["schema"] = found.schema
@@ -146,7 +154,7 @@ def yaml_entry(found: SourceTable, zone: dict[str, object]) -> str:
     if found.local_times:
         land["local_times"] = list(found.local_times)
     if toasted:
-        land["toasted"] = toasted
+        land["toasted"] = list(toasted)
     land["drift"] = {"default": "evolve"}
     lines = [
         f"      - name: {found.name}",
@@ -162,13 +170,12 @@ def yaml_entry(found: SourceTable, zone: dict[str, object]) -> str:
 
 def staging_sql(found: SourceTable) -> str:
     """A staging model that takes the latest row per key, puts UTC instants in the place of local times, and no more."""
-    entry_toasted = () if found.has_full_identity else tuple(c.name for c in found.columns if c.type in LONG_VALUES)
     selected = []
     for column in found.columns:
         new = renamed(found, column)
         if column.name in found.local_times:
             selected.append(f"{column.name}_utc as {new}")
-        elif column.name in entry_toasted and column.name not in found.key:
+        elif column.name in found.toasted:
             selected.append(f"{{{{ carried('{column.name}') }}}} as {new}")
         else:
             selected.append(column.name if new == column.name else f"{column.name} as {new}")
@@ -208,7 +215,7 @@ def renamed(found: SourceTable, column: Column) -> str:
 def _parse(full_name: str) -> tuple[Source, str, str]:
     parts = full_name.split(".")
     if len(parts) not in (2, 3) or not all(p.replace("_", "a").isalnum() for p in parts):
-        raise DeclarationError(f"{full_name!r} is not <source>.<table>. Example: make add-table TABLE=fieldops.pump_checks")
+        raise DeclarationError(f"{full_name!r} is not <source>.<table>. Example: fieldops.pump_checks")
     return source(parts[0]), parts[1] if len(parts) == 3 else "public", parts[-1]
 
 

@@ -86,7 +86,8 @@ def extension_directory() -> Path:
     """A folder in DuckDB's own layout with links to the extension files that the pip wheels carry."""
     import importlib
 
-    platform = duckdb.sql("pragma platform").fetchone()[0]
+    with duckdb.connect() as own:  # the shared default connection is not for several threads
+        platform = own.execute("pragma platform").fetchone()[0]
     folder = settings.state_dir / "duckdb" / f"v{duckdb.__version__}" / platform
     folder.mkdir(parents=True, exist_ok=True)
     for name in EXTENSIONS:

@@ -4,6 +4,7 @@ This is the one module that reads environment variables (prefix `HNAI_`, `__` be
 and secret files. Everything else asks `settings` and `secret(name)`.
 """
 
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -94,6 +95,12 @@ class Settings(BaseSettings):
     @property
     def airflow_uri(self) -> str:
         return f"http://{self.host}:{self.port('airflow')}"
+
+    @property
+    def first_started_at(self) -> datetime | None:
+        """When the platform was started for the first time; None before that."""
+        path = self.state_dir / "first_start"
+        return datetime.fromisoformat(path.read_text().strip()) if path.is_file() else None
 
     @property
     def secrets_dir(self) -> Path:

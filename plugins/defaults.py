@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from include.errors import DeclarationError, GateFailed, Superseded
+from include.settings import settings
 from plugins.alerts import alert_on_call
 
 START = datetime(2000, 1, 1)  # before any data; catchup is off everywhere, so nothing old is started
@@ -28,6 +29,15 @@ DEFAULTS = {
     "retry_policy": NEVER_RETRIED,
     "on_failure_callback": alert_on_call,
 }
+
+
+def closes_start() -> datetime:
+    """Closes run by schedule from the contract day on which the platform was first started.
+
+    Nothing was landed before that day; earlier ones are closed by hand, once their data is in.
+    """
+    started = settings.first_started_at
+    return started - timedelta(days=1) if started else START
 
 
 def publish_pool(pack: str) -> str:

@@ -113,5 +113,7 @@ class Airflow:
                 f"Airflow does not answer at {settings.airflow_uri}. Is the platform up? make status"
             ) from None
         if not answer.ok:
-            raise AirflowRefused(f"Airflow refused {method.upper()} {path} ({answer.status_code}): {answer.text[:1000]}")
+            raise AirflowRefused(
+                f"Airflow refused {method.upper()} {path} ({answer.status_code}): {answer.text[:1000]}"
+            )
         return answer.json()

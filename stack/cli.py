@@ -147,6 +147,8 @@ def bench(names: tuple[str, ...]) -> None:
     known = {path.stem: path for path in sorted((ROOT / "benchmarks").glob("[!_]*.py"))}
     if unknown := set(names) - set(known):
         raise click.UsageError(f"There is no benchmark {', '.join(sorted(unknown))}. Take of: {', '.join(known)}")
-    failed = [name for name in names or known if subprocess.call([sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT)]
+    failed = [
+        name for name in names or known if subprocess.call([sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT)
+    ]
     if failed:
         raise RuntimeError(f"These benchmarks failed: {', '.join(failed)}")

@@ -39,9 +39,7 @@ def window(day: str, from_date: str, to_date: str) -> tuple[date, date]:
     return first, last
 
 
-def close_days(
-    pack: str, calendar: str, first: date, last: date, *, reason: str = "", accept: str = ""
-) -> None:
+def close_days(pack: str, calendar: str, first: date, last: date, *, reason: str = "", accept: str = "") -> None:
     """Close the same days of one calendar, or of all. Raises `CloseFailed` when one stops."""
     names = [one.name for one in calendars(pack)]
     if calendar and calendar not in names:
@@ -91,13 +89,18 @@ def _tell(run: Run, task: Task, begun: float) -> None:
     run.told.add(seen)
     run.failed = [old for old in run.failed if old.name != task.name] + ([task] if task.state == "failed" else [])
     state = {"success": "ok", "failed": "FAILED", "up_for_retry": f"try {task.tries} failed, trying again"}[task.state]
-    print(f"  {time.monotonic() - begun:5.0f} s  {run.label:<12} {task.name:<14} {state:<6} {task.seconds:6.1f} s", flush=True)
+    print(
+        f"  {time.monotonic() - begun:5.0f} s  {run.label:<12} {task.name:<14} {state:<6} {task.seconds:6.1f} s",
+        flush=True,
+    )
 
 
 def _what_to_do(airflow: Airflow, run: Run) -> str:
     task = run.failed[0] if run.failed else None
     if not task:
-        return f"{run.dag_id} ended as {run.state} before any task did. Look at {airflow.address(run.dag_id, run.run_id)}"
+        return (
+            f"{run.dag_id} ended as {run.state} before any task did. Look at {airflow.address(run.dag_id, run.run_id)}"
+        )
     verb = "close" if "_close_" in run.dag_id else run.dag_id.partition("_")[0]
     told = [
         f"{run.dag_id} stopped in task {task.name}; readers keep the close that they had.",

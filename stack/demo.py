@@ -13,13 +13,13 @@ from datetime import UTC, date, datetime, timedelta
 from include.catalog import Calendar, calendars, feeds, sources
 from include.contract_day import ContractDay
 from include.settings import ROOT
-from stack import preflight, supervisor
+from stack import supervisor
 from stack.airflow_api import Airflow
 from stack.close import Run, close_windows, follow
-from stack.layout import BIN, LOGS, child_environment, make_folders
+from stack.layout import BIN, LOGS, child_environment
 from stack.platform import up
 from stack.progress import Progress
-from stack.services import LAKE, PLATFORM
+from stack.services import PLATFORM
 from stack.where import where_to_look
 
 PACK = "energypack"
@@ -32,12 +32,9 @@ def run() -> None:
     split = {"install": _install_seconds()}
     progress, begun = Progress(), time.monotonic()
     progress.say("Start the platform")
-    preflight.check_system()
-    make_folders()
-    up(LAKE, progress)
-    seeding = _seed()
-    up(PLATFORM, progress)
-    _finish(seeding, progress)
+    seeding: list[subprocess.Popen] = []
+    up(PLATFORM, progress, beside=lambda: seeding.append(_seed()))
+    _finish(seeding[0], progress)
     supervisor.start(["simulate"])
     split["start"] = time.monotonic() - begun
 
@@ -91,8 +88,13 @@ def _land() -> None:
 
 def _close() -> None:
     """The days before yesterday first, as one run, so that yesterday's report has a month to compare with."""
-    trend = {c.name: _missing(c, _yesterday(c) - TREND_DAYS * ONE_DAY, _yesterday(c) - ONE_DAY) for c in calendars(PACK)}
-    for what, wanted in (("trend", trend), ("last day", {c.name: _missing(c, _yesterday(c), _yesterday(c)) for c in calendars(PACK)})):
+    trend = {
+        c.name: _missing(c, _yesterday(c) - TREND_DAYS * ONE_DAY, _yesterday(c) - ONE_DAY) for c in calendars(PACK)
+    }
+    for what, wanted in (
+        ("trend", trend),
+        ("last day", {c.name: _missing(c, _yesterday(c), _yesterday(c)) for c in calendars(PACK)}),
+    ):
         windows = {calendar: days for calendar, days in wanted.items() if days}
         if windows:
             close_windows(PACK, windows, reason=f"demo: {what}")

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from include.settings import ROOT, settings
@@ -26,6 +27,9 @@ def make_folders() -> None:
         (STATE / name).chmod(0o700)
     for name in SHARED:
         (STATE / name).mkdir(exist_ok=True)
+    first_start = STATE / "first_start"  # scheduled closes begin with the day of this instant
+    if not first_start.exists():
+        first_start.write_text(f"{datetime.now(UTC).isoformat(timespec='seconds')}\n")
 
 
 def socket_path(name: str) -> Path:

@@ -42,13 +42,17 @@ class Session:
         leader = _stat(self.leader)
         return self.boot == _boot() and bool(leader) and leader[1] == self.started
 
-    def end(self, gently: signal.Signals | None, grace_s: float) -> bool:
-        """End the session: ask its leader first where it can stop cleanly, then kill. True if any was alive."""
+    def end(self, gently: signal.Signals | None, grace_s: float, *, asked: bool = False) -> bool:
+        """End the session: ask its leader first where it can stop cleanly, then kill. True if any was alive.
+
+        `asked` says that somebody has asked already; a second signal would cut the clean stop short.
+        """
         if not self.members():
             return False
-        if gently and self.is_led():
+        if (gently or asked) and self.is_led():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.leader, gently)
+                if not asked:
+                    os.kill(self.leader, gently)
             asked = time.monotonic()
             while self.members() and time.monotonic() < asked + grace_s:
                 time.sleep(POLL_S)

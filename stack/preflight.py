@@ -18,18 +18,20 @@ class NotReady(RuntimeError):
     """The machine is not ready for the platform."""
 
 
-def check_system() -> None:
+def check_system(free_gb_needed: float = FREE_GB) -> None:
     """Python, operating system and free disk."""
     if sys.version_info < PYTHON:
-        raise NotReady(f"Python {sys.version.split()[0]} is too old: run `make PYTHON=/path/to/python3.11` or a later one.")
+        raise NotReady(
+            f"Python {sys.version.split()[0]} is too old: run `make PYTHON=/path/to/python3.11` or a later one."
+        )
     if not sys.platform.startswith("linux"):
         raise NotReady("The embedded platform runs on Linux. Elsewhere run it in a container or a virtual machine.")
     folder = next(path for path in (STATE, *STATE.parents) if path.exists())
     free_gb = shutil.disk_usage(folder).free / 1e9
-    if free_gb < FREE_GB:
+    if free_gb < free_gb_needed:
         raise NotReady(
-            f"Only {free_gb:.1f} GB are free where {STATE} lies; {FREE_GB} GB are needed. Free some, or move the state "
-            f"with HNAI_STATE_DIR=/other/disk/hnai."
+            f"Only {free_gb:.1f} GB are free where {STATE} lies; {free_gb_needed} GB are needed. "
+            f"Free some, or move the state with HNAI_STATE_DIR=/other/disk/hnai."
         )
 
 
@@ -61,7 +63,7 @@ def _owner(port: int) -> str:
 
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("inet"):
-            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
-                if connection.pid:
-                    return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
+            is_it = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            if is_it and connection.pid:
+                return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
     return "a process that this user may not see"

@@ -41,4 +41,4 @@ def make_secrets() -> None:
         descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(make() + "\n")
-        os.rename(half, path)
+        half.replace(path)

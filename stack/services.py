@@ -121,6 +121,7 @@ _SERVICES = (
         is_healthy=_airflow_part("api_server"),
         ports=_airflow_port,
         environment=_airflow_environment,
+        grace_s=3,  # it waits for open browser connections otherwise
         start_timeout_s=240,
     ),
     Service(
@@ -129,6 +130,7 @@ _SERVICES = (
         is_healthy=_airflow_part("scheduler"),
         environment=_airflow_environment,
         leaves_tasks=True,
+        grace_s=3,  # it waits for running tasks otherwise; they are cleared and run again
         start_timeout_s=240,
     ),
     Service(

@@ -4,11 +4,12 @@ import importlib.util
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from include.settings import ROOT
-from stack.layout import BIN, STATE, child_environment
+from stack.layout import STATE, child_environment
 
 INIT = STATE / "tmp" / "sql.init"
 
@@ -23,11 +24,12 @@ def open_shell(arguments: Sequence[str]) -> int:
     half.write_text("".join(f"{statement};\n" for statement in (*attach_statements(), f"use {LAKEHOUSE}.energypack")))
     half.rename(INIT)
     program = Path(importlib.util.find_spec("duckdb_cli").origin).parent / "duckdb"
-    return subprocess.call([str(program), "-unsigned", "-init", str(INIT), *arguments], cwd=ROOT, env=child_environment())
+    return subprocess.call(
+        [str(program), "-unsigned", "-init", str(INIT), *arguments], cwd=ROOT, env=child_environment()
+    )
 
 
 def run_dbt(arguments: Sequence[str]) -> int:
-    """dbt with the project's folders given."""
-    environment = {**child_environment(), "DBT_PROJECT_DIR": str(ROOT / "dbt"), "DBT_PROFILES_DIR": str(ROOT / "dbt")}
+    """dbt on a scratch workspace that sees the lakehouse."""
     words = [word for argument in arguments for word in shlex.split(argument)]
-    return subprocess.call([str(BIN / "dbt"), *words], cwd=ROOT, env=environment)
+    return subprocess.call([sys.executable, "-m", "include.build", "dbt", *words], cwd=ROOT, env=child_environment())

@@ -42,5 +42,7 @@ def published_day(pack: str, days: dict[str, date]) -> str:
             checked, passed, warned, stopped = engine.execute(
                 GATES.format(lakehouse=LAKEHOUSE), [pack, calendar, f"{day}@{calendar}"]
             ).fetchone()
-            lines.append(f"  gates of {calendar}: {checked} checks, {passed} passed, {warned} warnings, {stopped} accepted")
+            lines.append(
+                f"  gates of {calendar}: {checked} checks, {passed} passed, {warned} warnings, {stopped} accepted"
+            )
     return "\n".join(lines)

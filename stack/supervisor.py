@@ -129,10 +129,12 @@ def start(names: Iterable[str]) -> None:
             rpc().supervisor.startProcess(name, False)
 
 
-def stop(name: str) -> None:
-    """Stop one service and wait for its end."""
-    if states().get(name, {}).get("statename") in ("RUNNING", "STARTING", "BACKOFF"):
-        rpc().supervisor.stopProcess(name, True)
+def stop(names: Iterable[str]) -> None:
+    """Ask services to stop, without waiting for their end; none is restarted."""
+    known = states()
+    for name in names:
+        if known.get(name, {}).get("statename") in ("RUNNING", "STARTING", "BACKOFF"):
+            rpc().supervisor.stopProcess(name, False)
 
 
 def shut_down() -> None:

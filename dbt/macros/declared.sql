@@ -27,24 +27,25 @@
 {% endmacro %}
 
 
-{#- What the pack's mart held before this close, at the snapshot that the close froze. Null: nothing was published. -#}
+{#- What the pack's mart held before this close, at the snapshot that the close froze. Null: nothing was published.
+    A column that the mart did not have yet is null. -#}
 {% macro published(mart, columns) %}
     {%- set snapshot_id = var("history").get(mart) -%}
     {%- if snapshot_id -%}
-        select {{ columns | join(", ") }} from {{ published_at(mart, snapshot_id) }}
+        select {{ columns | join(", ") }} from ({{ published_at(mart, snapshot_id) }}) as published
     {%- else -%}
         select {{ columns | join(", ") }} from {{ ref(mart) }} where false
     {%- endif -%}
 {% endmacro %}
 
-{% macro published_at(mart, snapshot_id) %}
-    {{ return(adapter.dispatch("published_at")(mart, snapshot_id)) }}
-{% endmacro %}
+{% macro published_at(mart, snapshot_id) %}{{ return(adapter.dispatch("published_at")(mart, snapshot_id)) }}{% endmacro %}
 
 {% macro default__published_at(mart, snapshot_id) %}
-    {{- return("lakehouse." ~ var("pack") ~ "." ~ mart ~ " at (version => " ~ snapshot_id ~ ")") -}}
+    select * from {{ ref(mart) }} where false
+    union all by name
+    select * from lakehouse.{{ var("pack") }}.{{ mart }} at (version => {{ snapshot_id }})
 {% endmacro %}
 
 {% macro trino__published_at(mart, snapshot_id) %}
-    {{- return("lakehouse." ~ var("pack") ~ "." ~ mart ~ " for version as of " ~ snapshot_id) -}}
+    select * from lakehouse.{{ var("pack") }}.{{ mart }} for version as of {{ snapshot_id }}
 {% endmacro %}

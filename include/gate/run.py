@@ -74,7 +74,9 @@ def judge(
                 verdicts.append((verdict.unreadable(suite, broken[suite.table]), None))
                 continue
             validated = engine.validate(suite)
-            verdicts += verdict.results(suite, validated)
+            for one in validated.results:
+                failing = [] if one.success else engine.failing_rows(one)
+                verdicts.append(verdict.result(suite, one, failing))
             pages[suite.table] = page(suite, validated)
     finally:
         engine.close()

@@ -5,6 +5,7 @@ added to those whose connection is kept open, and the rows are tables of one loc
 """
 
 import enum
+from contextlib import suppress
 from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +16,12 @@ from great_expectations.core.run_identifier import RunIdentifier
 from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
 from great_expectations.execution_engine import sqlalchemy_execution_engine
 from great_expectations.validator.v1_validator import Validator
+from sqlalchemy.exc import DBAPIError
 
 from include.gate.suites import Suite
 
 if TYPE_CHECKING:
-    from great_expectations.core import ExpectationSuiteValidationResult
+    from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
 
 SAMPLES = 5  # failing rows that a page or message shows
 
@@ -55,13 +57,30 @@ class Engine:
 
     def validate(self, suite: Suite) -> "ExpectationSuiteValidationResult":
         """The raw validation result of one suite, with the keys of all failing rows."""
-        asset = self._source.add_query_asset(suite.table, query=f'select * from "{suite.table}"')
+        asset = self._source.add_table_asset(suite.table, table_name=suite.table)
         validator = Validator(asset.add_batch_definition("rows"), result_format=_result_format(suite))
         found = validator.validate_expectation_suite(_numbered(suite))
         found.meta["run_id"] = self._run
         found.meta["validation_time"] = self._run.run_time
         found.results.sort(key=lambda r: r.expectation_config.meta["order"])
         return found
+
+    def failing_rows(self, one: "ExpectationValidationResult") -> list[dict[str, Any]]:
+        """The rows that failed: their key and the value found. Empty where the expectation is about no single row.
+
+        Great Expectations lists the first 200; for more, the query that it reports is asked again. Where that one
+        cannot be asked (a number in a set is left out of it), the first 200 are what there is.
+        """
+        seen = one.result or {}
+        rows = seen.get("unexpected_index_list")
+        if rows is None:  # uniqueness of several columns together lists the values themselves
+            rows = [row for row in seen.get("unexpected_list") or [] if isinstance(row, dict)]
+            return list({tuple(row.items()): row for row in rows}.values())
+        query = seen.get("unexpected_index_query")
+        if query and len(rows) < seen.get("unexpected_count", 0):
+            with suppress(DBAPIError), self._source.get_engine().connect() as con:
+                return [dict(row) for row in con.exec_driver_sql(query.rstrip(";")).mappings()]
+        return rows
 
     def close(self) -> None:
         self._source.get_execution_engine().close()

@@ -1,6 +1,6 @@
 """Great Expectations' validation results in our words: what was expected, what was seen, which rows failed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -9,16 +9,18 @@ from include.gate.report import Result
 from include.gate.suites import Suite
 
 if TYPE_CHECKING:
-    from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
+    from great_expectations.core import ExpectationValidationResult
 
 SAMPLES = 5
 ROWS_CAN_BE_READ = "rows_can_be_read"  # our own verdict on a suite whose SQL fails
 EXACT = {"column", "column_list", "column_A", "column_B", "batch_id", "mostly", "row_condition", "condition_parser"}
 
 
-def results(suite: Suite, found: "ExpectationSuiteValidationResult") -> list[tuple[Result, frozenset[date] | None]]:
-    """Each expectation's result, with the production dates of its failing rows (None where rows name no date)."""
-    return [(_result(suite, one), _dates(one)) for one in found.results]
+def result(
+    suite: Suite, one: "ExpectationValidationResult", failing: Sequence[dict[str, Any]]
+) -> tuple[Result, frozenset[date] | None]:
+    """One expectation's result, with the production dates of its `failing` rows (None where they name no date)."""
+    return _result(suite, one, failing), _dates(one, failing)
 
 
 def unreadable(suite: Suite, message: str) -> Result:
@@ -38,7 +40,7 @@ def unreadable(suite: Suite, message: str) -> Result:
     )
 
 
-def _result(suite: Suite, one: "ExpectationValidationResult") -> Result:
+def _result(suite: Suite, one: "ExpectationValidationResult", rows: Sequence[dict[str, Any]]) -> Result:
     config, seen = one.expectation_config, one.result or {}
     failing = 0 if one.success else int(seen.get("unexpected_count") or 0)
     notes = config.notes if isinstance(config.notes, str) else " ".join(config.notes or ())
@@ -49,10 +51,10 @@ def _result(suite: Suite, one: "ExpectationValidationResult") -> Result:
         column=_column(config.kwargs),
         severity=str(getattr(config.severity, "value", config.severity)),
         success=bool(one.success),
-        observed=_observed(one),
+        observed=_observed(one, _column(config.kwargs), rows),
         bound=bound(config.type, config.kwargs),
         failing_rows=failing,
-        sample_keys=() if one.success else tuple(_samples(seen, _column(config.kwargs))),
+        sample_keys=() if one.success else tuple(_samples(rows, _column(config.kwargs))),
         reason=notes,
     )
 
@@ -94,7 +96,7 @@ def _range(kwargs: Mapping[str, Any]) -> str:
     return f"{above} {_text(low)}" if low is not None else f"{below} {_text(high)}"
 
 
-def _observed(one: "ExpectationValidationResult") -> str:
+def _observed(one: "ExpectationValidationResult", column: str | None, rows: Sequence[dict[str, Any]]) -> str:
     if error := _error(one.exception_info):
         return f"could not be computed: {error}"
     seen = one.result
@@ -103,7 +105,7 @@ def _observed(one: "ExpectationValidationResult") -> str:
     count, total = int(seen.get("unexpected_count") or 0), int(seen.get("element_count") or 0)
     if not count:
         return f"all {total} rows as expected"
-    values = [_text(v) for v in _worst_first(seen.get("unexpected_list") or []) if v is not None]
+    values = [_text(row[column]) for row in _worst_first(rows, column) if row.get(column) is not None]
     examples = ", ".join(dict.fromkeys(values[: SAMPLES * 4]))
     return f"{count} of {total} rows" + (f": {_shortened(examples)}" if examples else "")
 
@@ -122,18 +124,13 @@ def _error(info: Mapping[str, Any] | None) -> str | None:
     return None
 
 
-def _samples(seen: Mapping[str, Any], column: str | None) -> Iterable[dict[str, str]]:
-    rows = seen.get("unexpected_index_list")
-    if rows is None:  # uniqueness of several columns lists the values themselves
-        rows = [row for row in seen.get("unexpected_list") or [] if isinstance(row, Mapping)]
-        rows = list({tuple(row.items()): row for row in rows}.values())
-    by_size = sorted(rows, key=lambda row: _size(row.get(column)), reverse=True) if column else rows
-    for row in by_size[:SAMPLES]:
+def _samples(rows: Sequence[dict[str, Any]], column: str | None) -> Iterable[dict[str, str]]:
+    for row in _worst_first(rows, column)[:SAMPLES]:
         yield {name: _text(value) for name, value in row.items()}
 
 
-def _worst_first(values: list[Any]) -> list[Any]:
-    return sorted(values, key=_size, reverse=True)
+def _worst_first(rows: Sequence[dict[str, Any]], column: str | None) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: _size(row.get(column)), reverse=True)
 
 
 def _size(value: Any) -> float:
@@ -143,12 +140,12 @@ def _size(value: Any) -> float:
         return -1.0
 
 
-def _dates(one: "ExpectationValidationResult") -> frozenset[date] | None:
-    """The production dates of all failing rows, or None where they are not known."""
+def _dates(one: "ExpectationValidationResult", rows: Sequence[dict[str, Any]]) -> frozenset[date] | None:
     if one.success:
         return frozenset()
-    rows = (one.result or {}).get("unexpected_index_list")
-    if not rows or any(not isinstance(row.get("production_date"), date) for row in rows):
+    if len(rows) < int((one.result or {}).get("unexpected_count") or 1):
+        return None
+    if any(not isinstance(row.get("production_date"), date) for row in rows):
         return None
     return frozenset(row["production_date"] for row in rows)
 

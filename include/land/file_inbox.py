@@ -177,6 +177,13 @@ def quarantined(feed_name: str | None = None) -> list[dict[str, Any]]:
     return sorted(found, key=lambda entry: entry["quarantined_at"])
 
 
+def no_longer_held(sha256: str, name: str) -> None:
+    """Take out of quarantine a file that has landed since, by a release or because it was dropped again."""
+    for held in (settings.state_dir / "quarantine").glob(f"*/{sha256[:12]}_*"):
+        if held.name.removesuffix(".reason.json") == f"{sha256[:12]}_{safe_name(name)}":
+            held.unlink()
+
+
 def remove(path: Path) -> None:
     """Take a file out of the inbox, also out of a folder that was copied there without the right to write."""
     try:

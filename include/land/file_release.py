@@ -4,6 +4,7 @@ Quarantine is a log too: a released row stays in it, and counts as released beca
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -70,14 +71,14 @@ def _release_file(feed_name: str, entry: Mapping[str, Any], who: str, why: str, 
         raise LandingError(f"{back} waits in the inbox already; land it first")
     draft = back.with_name(f".{back.name}.part")
     back.parent.mkdir(parents=True, exist_ok=True)
-    draft.write_bytes(held_at.read_bytes())
+    shutil.copy2(held_at, draft)
     draft.replace(back)
     if feed_name == UNCLAIMED:
         feed_name = next(a["feed_name"] for a in discover() if Path(a["path"]) == back)
     transfer = land_file(feed_name, back, vouched=vouched, note=f"Released by {who}: {why}")
     if transfer.state != "quarantined" or transfer.rows_quarantined:
-        held_at.unlink()
-        held_at.with_name(f"{held_at.name}.reason.json").unlink()
+        held_at.unlink(missing_ok=True)
+        held_at.with_name(f"{held_at.name}.reason.json").unlink(missing_ok=True)
     return transfer
 
 

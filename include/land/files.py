@@ -170,6 +170,7 @@ class _Group:
             for load in loads:
                 file_inbox.archive(load.found.path, self.feed, load.found.batch.batch_id)
                 file_inbox.remove(load.found.path)
+                file_inbox.no_longer_held(load.found.opened.sha256, load.found.path.name)
             self.done.update(transfers)
         return self.done
 

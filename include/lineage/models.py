@@ -61,7 +61,7 @@ def lineage_of(pack: str, name: str, sql: str, columns: Iterable[str]) -> ModelL
 
 
 def _origins(lineage: Iterable, inputs: Mapping[str, str], only: str | None) -> Origins:
-    """The columns of real tables. One of a common table expression is of the model's one input, where it has but one."""
+    """The columns of real tables; one of a common table expression stands for the model's input, if that is one."""
     found = set()
     for origin in lineage:
         table = origin.origin.name if origin.origin else None

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
-from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.exceptions import RESTError
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
 from pyiceberg.table.update import AssertRefSnapshotId, RemoveSnapshotRefUpdate, SetSnapshotRefUpdate
-from requests import RequestException
 
 from include import lakehouse
 from include.errors import LakehouseError, PublishError
@@ -27,7 +26,7 @@ from include.ops.store import read, record
 
 log = logging.getLogger(__name__)
 Outcome = Literal["done", "void", "undone"]
-TRIES = 20
+SETTLE_FOR_S, PAUSE_S = 120, 0.3  # a killed catalog is back within seconds; until then readers may see a part
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,8 @@ def settle(intent: Intent, lease: Lease) -> Outcome:
     Where every missing table still stands as it was, the missing ones are asked for again. Where one has moved
     on, those that were changed are set back. Raises `PublishError` where neither can be done.
     """
-    for tries in range(TRIES):
+    deadline = time.monotonic() + SETTLE_FOR_S
+    while time.monotonic() < deadline:
         try:
             standing = {mart: _standing(intent, mart) for mart in intent.tables}
             if all(s == "done" for s in standing.values()):
@@ -124,9 +124,9 @@ def settle(intent: Intent, lease: Lease) -> Outcome:
             with lease.guard():
                 lakehouse.post_commit({f"{intent.pack}.{mart}": _undo(intent, mart) for mart in changed})
             return "undone"
-        except (LakehouseError, RequestException) as error:
-            log.warning("%s: try %d to settle it: %s", intent.publish_id, tries + 1, error)
-            time.sleep(min(0.2 * 2**tries, 5))
+        except (LakehouseError, RESTError, OSError) as error:  # requests' and the object store's errors are OSErrors
+            log.warning("%s: not settled yet: %s", intent.publish_id, error)
+            time.sleep(PAUSE_S)
     raise PublishError(
         f"The publish {intent.publish_id} of run {intent.run_id} is half-way and could not be settled. "
         "Look at: make status. Then run: python -m include.publish.recover"
@@ -135,10 +135,7 @@ def settle(intent: Intent, lease: Lease) -> Outcome:
 
 def _standing(intent: Intent, mart: str) -> Literal["done", "before", "moved"]:
     """Whether the table has the planned snapshot, stands as before, or was changed by somebody else."""
-    try:
-        metadata = lakehouse.catalog().load_table(f"{intent.pack}.{mart}").metadata
-    except NoSuchTableError:
-        return "moved"
+    metadata = lakehouse.table(f"{intent.pack}.{mart}").metadata  # a catalog that is starting may not know it yet
     plan = intent.tables[mart]
     if metadata.current_snapshot_id == plan["planned"]:
         return "done"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
@@ -32,6 +32,7 @@ class Figure:
     column: str
     label: str
     unit: str
+    better: Literal["more", "less"] | None = "more"  # which move is good news; None: neither
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ def _figures(close: Close, layout: Layout, snapshots: dict[str, int | None]) -> 
                 "column": f.column,
                 "label": f.label,
                 "unit": f.unit,
+                "better": f.better,
                 "value": _sum(engine, f.column, now),
                 "before": _sum(engine, f.column, before),
                 "trailing_mean": _mean(engine, f.column, close.to_date),
@@ -233,6 +235,7 @@ def _ranked(
         "column": figure.column,
         "label": figure.label,
         "unit": figure.unit,
+        "better": figure.better,
         "rows": [dict(zip(names, r, strict=True)) for r in rows],
     }
 

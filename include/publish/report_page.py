@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ def page(said: dict[str, Any]) -> str:
         "exact": exact,
         "rounded": rounded,
         "signed": signed,
+        "figure": figure,
+        "judged": judged,
         "percent": percent,
         "instant": lambda at: f"{at:%Y-%m-%d %H:%M} UTC",
         "keys": keys,
@@ -53,6 +55,23 @@ def rounded(value: Any, places: int = 1) -> str:
 
 def signed(value: Any, places: int = 1) -> str:
     return "–" if value is None else f"{round(value, places):+,.{places}f}".replace("-", "−")
+
+
+def figure(text: str | None) -> str:
+    """A restated value as people read it: a number without idle zeros, any other text as it is."""
+    if text is None:
+        return "–"
+    try:
+        return exact(Decimal(text))
+    except InvalidOperation:
+        return text
+
+
+def judged(now: Any, before: Any, better: str | None) -> str:
+    """The colour of a move: whether it is the way that one hopes for."""
+    if now == before or better is None:
+        return "soft"
+    return "up" if (now > before) == (better == "more") else "down"
 
 
 def percent(now: Any, before: Any) -> str:
@@ -83,7 +102,7 @@ def samples(text: str | None) -> list[str]:
 
 
 def chart(series: Sequence[dict[str, Any]], label: str, unit: str, mean: Decimal | None) -> Markup:
-    """Bars over time: the closed days stand out, a dashed line is the trailing mean, a day without a figure is a gap."""
+    """Bars over time: closed days stand out, dashed is the trailing mean, a day without a figure is a gap."""
     values = [float(p["value"]) for p in series if p["value"] is not None]
     if not values:
         return Markup('<p class="none">no published day</p>')

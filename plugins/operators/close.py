@@ -147,7 +147,8 @@ class GateOperator(CloseOperator):
     operator_extra_links = (DataDocsLink(),)
     clear_hint = (
         "Wrong at the source: correct it there and trigger a new run (a cleared one keeps its cut-off). "
-        "Wrong rule or model: fix it and clear from the build before this gate. Right after all: accept it, then clear this gate."
+        "Wrong rule or model: fix it and clear from the build before this gate. "
+        "Right after all: accept it, then clear this gate."
     )
 
     def __init__(self, *, layer: str, **kwargs) -> None:

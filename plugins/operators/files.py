@@ -14,12 +14,13 @@ from include.lineage.naming import feed_uri
 from plugins.operators.lineage import LineageOperator
 
 LANDED_FILES = AssetAlias("landed_files")  # stands for the raw tables that a file turned out to go to
-TASKS_PER_RUN = 20  # a task costs seconds; more files than this share tasks
+ALONE = 8  # up to so many files get a task each
+TOGETHER = 100  # of more, so many neighbours share one: a task costs seconds, a commit most of one
 
 
-def batches(arrivals: Sequence[dict[str, str]], tasks: int = TASKS_PER_RUN) -> list[list[dict[str, str]]]:
-    """The files in order, one a task while they are few; else as many neighbours in each as it takes."""
-    size = -(-len(arrivals) // tasks) if arrivals else 1
+def batches(arrivals: Sequence[dict[str, str]]) -> list[list[dict[str, str]]]:
+    """The files in order of arrival, one a task while they are few."""
+    size = 1 if len(arrivals) <= ALONE else TOGETHER
     return [list(arrivals[i : i + size]) for i in range(0, len(arrivals), size)]
 
 
@@ -148,7 +149,7 @@ def late_feeds(at: datetime) -> list[tuple[Feed, Any]]:
 
 
 def due_day(one: Feed, at: datetime):
-    """The latest contract day whose file is due at `at`: its deadline is the first such local time after the day's end."""
+    """The latest contract day whose file is due at `at`: the deadline is the first such time after its end."""
     site = calendar(one.calendar)
     rule, zone, due = ContractDay(site.zone, site.contract_hour), ZoneInfo(one.zone), time.fromisoformat(one.deadline)
     day = rule.last_ended(at)

@@ -1,4 +1,4 @@
-"""Supervision of a source's change stream. The worker writes; none of these moves a row, so each may be cleared at will."""
+"""Supervision of a source's change stream. The worker writes it; each of these may be cleared at will."""
 
 from typing import Any
 
@@ -77,7 +77,7 @@ class SchemaCheckOperator(LandingOperator):
 class WatchOperator(LandingOperator):
     """Fail when the stream stands still or the source holds back more WAL for it than the bound."""
 
-    clear_hint = "Clear `register` with downstream: it restarts a connector that failed. Lag goes by itself once it runs."
+    clear_hint = "Clear `register` with downstream: it restarts a connector that failed; lag then goes by itself."
 
     def execute(self, context: Context) -> dict[str, Any]:
         from include.land.connect import lag, running

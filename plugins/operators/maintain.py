@@ -84,7 +84,8 @@ class ForgetOldRunsOperator(LineageOperator):
     def execute(self, context: Context) -> None:
         before = context["dag_run"].run_after - timedelta(days=settings.retention.runs_days)
         self._clean_database(before)
-        self.log.info("Removed %d log files of before %s", remove_logs(Path(conf.get("logging", "base_log_folder")), before), before)
+        removed = remove_logs(Path(conf.get("logging", "base_log_folder")), before)
+        self.log.info("Removed %d log files of before %s", removed, before)
 
     def _clean_database(self, before: datetime) -> None:
         """By Airflow's own command, in a process of its own: a task has no access to Airflow's database."""
@@ -104,11 +105,13 @@ class ForgetOldRunsOperator(LineageOperator):
 
 
 def is_due(at: datetime) -> bool:
-    """Whether the last expiry lies a day or more before `at`."""
+    """Whether the last expiry, or on a young platform the first upkeep at all, lies a day or more before `at`."""
     from include.ops.store import read
 
-    rows = read("maintenance", action="expire")
-    return not rows or rows[-1]["recorded_at"] <= at - A_DAY
+    rows = read("maintenance", None, ("recorded_at", "action"))
+    expiries = [row for row in rows if row["action"] == "expire"]
+    since = expiries[-1] if expiries else rows[0] if rows else None
+    return since is not None and since["recorded_at"] <= at - A_DAY
 
 
 def remove_logs(folder: Path, before: datetime) -> int:

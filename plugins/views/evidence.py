@@ -90,10 +90,8 @@ def overview() -> Response:
     """Every close report, newest first, and the Data Docs of every pack."""
     reports = sorted(settings.reports_dir.rglob("*.html"), key=lambda p: p.stat().st_mtime, reverse=True)
     docs = sorted(settings.data_docs_dir.glob("**/index.html"), key=lambda p: len(p.parts))
-    return _page(
-        "Closes",
-        f"<h1>Close reports</h1><ul>{_links('reports', reports[:500])}</ul><h1>Data Docs</h1><ul>{_links('data_docs', docs[:20])}</ul>",
-    )
+    lists = {"Close reports": _links("reports", reports[:500]), "Data Docs": _links("data_docs", docs[:20])}
+    return _page("Closes", "".join(f"<h1>{title}</h1><ul>{links}</ul>" for title, links in lists.items()))
 
 
 def _links(kind: str, files: list[Path]) -> str:
@@ -105,9 +103,10 @@ def _links(kind: str, files: list[Path]) -> str:
 
 
 def _page(title: str, body: str, status: int = 200) -> Response:
+    style = "body{font:16px/1.5 system-ui;margin:2rem auto;max-width:60rem;padding:0 1rem;background:#fff}"
     return HTMLResponse(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>{title}</title><style>body{{font:16px/1.5 system-ui;margin:2rem auto;max-width:60rem;padding:0 1rem;background:#fff}}</style>{body}",
+        f"<title>{title}</title><style>{style}</style>{body}",
         status_code=status,
         headers=HEADERS,
     )

@@ -1,5 +1,6 @@
 """A small operator in a real lakehouse: raw tables as a full load leaves them, and closes to build on them."""
 
+import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -95,12 +96,8 @@ def close_of(operator) -> Callable[..., object]:
 
 @pytest.fixture(scope="session")
 def volve() -> Path:
-    """The operator's own files of the Volve field, where a copy lies beside the repository; it is not ours to ship."""
-    import os
-
-    from include.settings import ROOT
-
-    folder = Path(os.environ.get("VOLVE_DIR", ROOT.parent / "shared" / "data" / "volve_production"))
+    """The operator's own files of the Volve field, in the folder that VOLVE_DIR names; they are not ours to ship."""
+    folder = Path(os.environ.get("VOLVE_DIR", "volve"))
     if not (folder / "volve_daily_production.csv").is_file():
-        pytest.skip("no Volve files; set VOLVE_DIR to the folder that holds volve_daily_production.csv")
+        pytest.skip("no Volve files: set VOLVE_DIR to the folder with volve_daily_production.csv and the monthly sheet")
     return folder

@@ -69,7 +69,7 @@ def test_the_entry_tells_key_zone_and_long_values(models):
         "zone": "@field",
         "zone_lookup": {"column": "well_id", "paths": [["wells.field_code", "fields.zone"]]},
         "local_times": ["checked_at"],
-        "toasted": ["well_id", "note"],
+        "toasted": ["note"],
         "drift": {"default": "evolve"},
     }
 
@@ -80,7 +80,7 @@ def test_the_staging_model_takes_the_latest_row_and_utc_instants(models):
     assert sql.name == "stg_yard__pump_checks.sql"
     assert sql.read_text() == (
         "with latest as (\n    {{ latest('yard', 'pump_checks') }}\n),\n\n"
-        "renamed as (\n    select\n        id as pump_check_id,\n        {{ carried('well_id') }} as well_id,\n"
+        "renamed as (\n    select\n        id as pump_check_id,\n        well_id,\n"
         "        checked_at_utc as checked_at,\n        amps,\n        {{ carried('note') }} as note\n"
         "    from latest\n)\n\n"
         "select * from renamed\n"

@@ -143,6 +143,24 @@ def declare(monkeypatch, name: str, **changes: object) -> None:
     monkeypatch.setattr(catalog, "feeds", lambda: (feed, *others))
 
 
+def test_a_held_file_lands_once_its_heading_is_declared(land, raw_rows, monkeypatch):
+    from include.gate.quarantine import held
+    from include.land.file_release import release
+
+    text = daily(well_day("2014-05-06", well="HEADING"), header=DAILY_HEADER.replace("BORE_OIL_VOL", "OIL_VOL"))
+    found = land({"production.csv": text})["production.csv"]
+    assert (found.state, [h.what for h in held(DAILY)]) == ("quarantined", ["whole file production.csv"])
+    assert "The heading lacks BORE_OIL_VOL. Not declared: OIL_VOL." in release(DAILY, found.sha256, "ann", "try").reason
+
+    columns = (replace(c, aliases=("OIL_VOL",)) if c.name == "bore_oil_vol" else c for c in catalog.feed(DAILY).columns)
+    declare(monkeypatch, DAILY, columns=tuple(columns))
+    freed = release(DAILY, found.sha256, "ann", "new heading declared")
+    assert (freed.state, freed.rows_landed, held(DAILY)) == ("landed", 1, [])
+    assert [r["bore_oil_vol"] for r in raw_rows("test_npd__daily_production", "well_bore_code = 'HEADING'")] == [
+        Decimal("100.25")
+    ]
+
+
 def test_a_held_row_lands_once_the_declaration_takes_it(land, raw_rows, monkeypatch):
     from include.land.file_commit import open_rows
     from include.land.file_release import release

@@ -1,7 +1,9 @@
-"""Publish in a process of its own that stops or dies at a named instant: `python -m tests.publish.crashing FOLDER RUN WHERE`.
+"""Publish in a process of its own that stops or dies at a named instant.
+
+`python -m tests.publish.crashing FOLDER RUN WHERE`
 
 WHERE: before-commit, half-commit (only the first table gets in), after-commit, before-seal: killed with SIGKILL;
-stopped-before-commit: stopped with SIGSTOP, until somebody sends SIGCONT.
+stopped-before-commit: stopped with SIGSTOP, until somebody sends SIGCONT. tell-when-posting: prints a line then.
 """
 
 import os
@@ -29,6 +31,8 @@ def main(folder: str, run_id: str, where: str, try_number: str = "1") -> None:
             die()
         if where == "before-commit":
             die()
+        if where == "tell-when-posting":
+            print("posting", flush=True)
         real_post(requests, before_commit)
         if where == "after-commit":
             die()

@@ -53,7 +53,12 @@ sources:
               key: [reading_id]
               calendar: site_00
               owner: tests
-              columns: {reading_id: long, calendar: string, well_id: string, production_date: date, oil_sm3: "decimal(18,6)"}
+              columns:
+                reading_id: long
+                calendar: string
+                well_id: string
+                production_date: date
+                oil_sm3: decimal(18,6)
 """
 MARTS = """
 models:
@@ -90,7 +95,8 @@ models:
 BUILD = """
 create table latest as
     select * from (
-        select *, row_number() over (partition by reading_id order by _commit_lsn desc, _seq desc) as place from raw_rows
+        select *, row_number() over (partition by reading_id order by _commit_lsn desc, _seq desc) as place
+        from raw_rows
     ) where place = 1 and _op <> 'd';
 create table fct_well_daily as
     select l.calendar, l.well_id, f.field_code, l.production_date, l.oil_sm3::decimal(38, 6) as oil_sm3
@@ -103,7 +109,11 @@ create table dim_well as
 """
 MONTH = """
 create table fct_field_monthly as
-    select calendar, field_code, date_trunc('month', production_date)::date as month, sum(oil_sm3)::decimal(38, 6) as oil_sm3
+    select
+        calendar,
+        field_code,
+        date_trunc('month', production_date)::date as month,
+        sum(oil_sm3)::decimal(38, 6) as oil_sm3
     from (
         select calendar, field_code, production_date, oil_sm3 from fct_field_daily
         union all
@@ -190,7 +200,8 @@ def build_months(close: Close, names: object = None) -> None:
         history = close.history["fct_field_daily"]
         if history is None:
             con.execute(
-                "create table other_days (calendar varchar, field_code varchar, production_date date, oil_sm3 decimal(38, 6))"
+                "create table other_days "
+                "(calendar varchar, field_code varchar, production_date date, oil_sm3 decimal(38, 6))"
             )
         else:
             con.register("published", published_rows(lakehouse.table(f"{PACK}.fct_field_daily"), history, month))

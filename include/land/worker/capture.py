@@ -115,8 +115,9 @@ class Capture:
                 self._last_commit = time.monotonic()
                 acknowledge(last_end)
         except BaseException as error:
-            self._error = error
-            log.exception("A batch could not be landed")
+            if not self._closed:  # a stop interrupts whatever waits in Java: what was not acknowledged comes again
+                self._error = error
+                log.exception("A batch could not be landed")
             raise
 
     def _is_due(self) -> bool:

@@ -96,7 +96,7 @@ class Engine:
         try:
             self._engine.close()
         except jpype.JException as error:
-            if "stop" not in str(error).lower() and "clos" not in str(error).lower():
+            if "already" not in str(error):
                 raise
 
 

@@ -12,10 +12,10 @@ LAYOUT = Layout(
     figures=(
         Figure("oil_sm3", "Oil", "Sm³"),
         Figure("gas_sm3", "Gas", "Sm³"),
-        Figure("water_sm3", "Water", "Sm³"),
-        Figure("water_injected_sm3", "Water injected", "Sm³"),
+        Figure("water_sm3", "Water", "Sm³", better=None),
+        Figure("water_injected_sm3", "Water injected", "Sm³", better=None),
         Figure("hours_on", "Hours on stream", "h"),
-        Figure("downtime_h", "Downtime", "h"),
+        Figure("downtime_h", "Downtime", "h", better="less"),
     ),
     ranked_by=("oil_sm3", "gas_sm3"),
 )

@@ -20,7 +20,7 @@ from_files as (
         field_code,
         calendar,
         origin,
-        row_number() over (partition by facility_id order by production_date desc, origin, well_id) as nth
+        row_number() over (partition by facility_id order by production_date desc, origin asc, well_id asc) as nth
     from {{ ref('int_file_well_days') }}
     where facility_id is not null
 ),

@@ -12,11 +12,21 @@ with events_on_days as (
 ),
 
 events_on_wells as (
-    select asset_id as well_id, production_date, started_at, ended_at, fraction_down
+    select
+        asset_id as well_id,
+        production_date,
+        started_at,
+        ended_at,
+        fraction_down
     from events_on_days
     where asset_type = 'well'
     union all
-    select routes.well_id, events.production_date, events.started_at, events.ended_at, events.fraction_down
+    select
+        routes.well_id,
+        events.production_date,
+        events.started_at,
+        events.ended_at,
+        events.fraction_down
     from events_on_days as events
     inner join {{ ref('int_well_facilities_daily') }} as routes
         on events.asset_id = routes.facility_id and events.production_date = routes.production_date
@@ -24,9 +34,17 @@ events_on_wells as (
 ),
 
 edges as (
-    select well_id, production_date, started_at as edge_at from events_on_wells
+    select
+        well_id,
+        production_date,
+        started_at as edge_at
+    from events_on_wells
     union distinct
-    select well_id, production_date, ended_at as edge_at from events_on_wells
+    select
+        well_id,
+        production_date,
+        ended_at as edge_at
+    from events_on_wells
 ),
 
 pieces as (
@@ -50,8 +68,8 @@ worst_per_piece as (
         on
             pieces.well_id = events.well_id
             and pieces.production_date = events.production_date
-            and events.started_at <= pieces.started_at
-            and events.ended_at >= pieces.ended_at
+            and pieces.started_at >= events.started_at
+            and pieces.ended_at <= events.ended_at
     where pieces.ended_at is not null
     group by pieces.well_id, pieces.production_date, pieces.started_at, pieces.ended_at
 ),

@@ -14,5 +14,9 @@ with links as (
     where links.from_type = 'well' and links.to_type = 'facility'
 )
 
-select production_date, well_id, facility_id from links
+select
+    production_date,
+    well_id,
+    facility_id
+from links
 where nth = 1

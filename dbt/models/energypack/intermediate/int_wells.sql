@@ -18,8 +18,9 @@ with from_fieldops as (
 from_files as (
     select
         *,
-        row_number() over (partition by well_id order by production_date desc, origin) as nth,
-        min(case when oil_reported > 0 or gas_reported > 0 then production_date end) over (partition by well_id) as first_production_date
+        row_number() over (partition by well_id order by production_date desc, origin asc) as nth,
+        min(case when oil_reported > 0 or gas_reported > 0 then production_date end)
+            over (partition by well_id) as first_production_date
     from {{ ref('int_file_well_days') }}
 ),
 
