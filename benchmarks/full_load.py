@@ -39,7 +39,10 @@ def main(rows: int) -> int:
         done = load_table("trial", "wide", "benchmark")
         rate = done.rows / done.seconds
         assert done.rows == rows
-        print(f"full load: {done.rows:,} rows in {done.seconds:.2f} s = {rate:,.0f} rows/s, {100 * bare / done.seconds:.0f} % of the baseline")
+        print(
+            f"full load: {done.rows:,} rows in {done.seconds:.2f} s = {rate:,.0f} rows/s, "
+            f"{100 * bare / done.seconds:.0f} % of the baseline"
+        )
         print(f"target {TARGET:,} rows/s: {'met' if rate >= TARGET else 'MISSED'}")
     return 0
 

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from include.catalog import Calendar, calendars, feeds, sources
 from include.contract_day import ContractDay
-from include.settings import ROOT
+from include.settings import ROOT, settings
 from stack import supervisor
 from stack.airflow_api import Airflow
 from stack.close import Run, close_windows, follow
@@ -44,8 +44,9 @@ def run() -> None:
     split["close"] = _timed(_close)
     from stack.summary import published_day
 
-    progress.say(f"\n{published_day(PACK, {c.name: _yesterday(c) for c in calendars(PACK)})}")
-    progress.say(f"\n{where_to_look()}")
+    yesterday = {c.name: _yesterday(c) for c in calendars(PACK)}
+    progress.say(f"\n{published_day(PACK, yesterday)}")
+    progress.say(f"\n{_where(yesterday)}")
     parts = "  ".join(f"{part} {seconds:.0f} s" for part, seconds in split.items())
     progress.say(f"\nTook {sum(split.values()):.0f} s: {parts}")
 
@@ -115,6 +116,19 @@ def _missing(calendar: Calendar, first: date, last: date) -> tuple[date, date] |
 def _yesterday(calendar: Calendar) -> date:
     """The contract day that ended last."""
     return ContractDay(calendar.zone, calendar.contract_hour).last_ended(datetime.now(UTC))
+
+
+def _where(days: dict[str, date]) -> str:
+    """Where to look, with the files of the days just published named."""
+    lines = [where_to_look(PACK)]
+    for calendar, day in days.items():
+        reports = sorted(
+            (settings.reports_dir / PACK / calendar / str(day)).glob("v*.html"), key=lambda p: p.stat().st_mtime
+        )
+        lines += [f"{'Close report':<13}{reports[-1]}"] if reports else []
+    dags = [f"land_{source.name}" for source in sources() if source.pack == PACK]
+    dags += ["land_files", *(f"{PACK}_daily_close_{calendar}" for calendar in days), "maintain_lakehouse"]
+    return "\n".join([*lines, f"{'DAGs':<13}{', '.join(dags)}"])
 
 
 def _timed(part) -> float:

@@ -18,10 +18,11 @@ def open_shell(arguments: Sequence[str]) -> int:
     """DuckDB's own shell with the lakehouse attached. Its start file holds credentials, so only its owner reads it."""
     from include.lakehouse import LAKEHOUSE, attach_statements, catalog
 
-    catalog()  # says what to do when the platform is down
+    published = ("energypack",) in catalog().list_namespaces()  # says what to do when the platform is down
+    statements = [*attach_statements(), *([f"use {LAKEHOUSE}.energypack"] if published else [])]
     half = INIT.with_suffix(f".{os.getpid()}")
     half.touch(0o600)
-    half.write_text("".join(f"{statement};\n" for statement in (*attach_statements(), f"use {LAKEHOUSE}.energypack")))
+    half.write_text("\n".join([".output /dev/null", *(f"{statement};" for statement in statements), ".output", ""]))
     half.rename(INIT)
     program = Path(importlib.util.find_spec("duckdb_cli").origin).parent / "duckdb"
     return subprocess.call(

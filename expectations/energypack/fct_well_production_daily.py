@@ -5,22 +5,49 @@ import great_expectations as gx
 KEY = ("well_id", "production_date")
 
 ROWS = """
+with built as (
+    select m.*
+    from fct_well_production_daily as m
+    inner join this_close as c on m.calendar = c.calendar and m.production_date between c.from_date and c.to_date
+),
+
+producing as (
+    select b.well_id, b.production_date, b.oil_sm3
+    from built as b
+    where b.oil_sm3 > 0
+    union all
+    select h.well_id, h.production_date, h.oil_sm3
+    from history_fct_well_production_daily as h
+    inner join this_close as c on h.production_date < c.from_date and h.production_date >= c.from_date - 60
+    where h.oil_sm3 > 0
+),
+
+with_usual as (
+    select
+        *,
+        median(oil_sm3) over last_30 as usual_oil_sm3,
+        count(*) over last_30 as days_before
+    from producing
+    window last_30 as (partition by well_id order by production_date rows between 30 preceding and 1 preceding)
+)
+
 select
-    m.*,
-    case when m.facility_id is null then 0 else 1 end as flows_somewhere,
+    b.*,
+    round(case when u.days_before >= 5 then b.oil_sm3 / u.usual_oil_sm3 end, 4)::double as oil_to_usual,
+    case when b.facility_id is null then 0 else 1 end as flows_somewhere,
     case
         when h.well_id is null then 0
         when
-            m.oil_sm3 is distinct from h.oil_sm3
-            or m.gas_sm3 is distinct from h.gas_sm3
-            or m.water_sm3 is distinct from h.water_sm3
-            or m.water_injected_sm3 is distinct from h.water_injected_sm3
+            b.oil_sm3 is distinct from h.oil_sm3
+            or b.gas_sm3 is distinct from h.gas_sm3
+            or b.water_sm3 is distinct from h.water_sm3
+            or b.water_injected_sm3 is distinct from h.water_injected_sm3
             then 1
         else 0
     end as is_restated
-from fct_well_production_daily as m
-inner join this_close as c on m.calendar = c.calendar and m.production_date between c.from_date and c.to_date
-left join history_fct_well_production_daily as h on m.well_id = h.well_id and m.production_date = h.production_date
+from built as b
+left join with_usual as u on b.well_id = u.well_id and b.production_date = u.production_date
+left join history_fct_well_production_daily as h on b.well_id = h.well_id and b.production_date = h.production_date
 """
 
 SUITE = gx.ExpectationSuite(
@@ -59,6 +86,14 @@ SUITE = gx.ExpectationSuite(
                 ("water_sm3", 30_000, "No tubing passes 190,000 bbl of water a day."),
                 ("water_injected_sm3", 30_000, "No injector takes 190,000 bbl a day."),
             )
+        ),
+        gx.expectations.ExpectColumnValuesToBeBetween(
+            column="oil_to_usual",
+            max_value=20,
+            severity="critical",
+            notes="Twenty times the median of the well's last 30 producing days, whichever source it came by: a "
+            "unit, not "
+            "a well. Nine years of an offshore field hold no well-day above 3.8.",
         ),
         gx.expectations.ExpectColumnMeanToBeBetween(
             column="is_restated",

@@ -6,25 +6,22 @@ KEY = ("source",)
 
 ROWS = """
 with readings as (
-    select 'fieldops.daily_readings' as source, r.production_date
+    select r.production_date
     from fieldops__daily_readings as r
     inner join fieldops__wells as w on r.well_id = w.well_id
     inner join field_calendars as f on w.field_code = f.field_code
     inner join this_close as c on f.calendar = c.calendar
-    union all
-    select 'npd.daily_production', p.dateprd
-    from npd__daily_production as p
-    cross join this_close as c
-    where c.calendar = 'north_sea'
 )
 
 select
-    r.source,
+    'fieldops.daily_readings' as source,
     count(*) filter (r.production_date between c.from_date and c.to_date)::integer as rows_in_window,
-    count(*) filter (r.production_date > (c.frozen_at at time zone c.zone)::date)::integer as rows_in_the_future
-from readings as r
-cross join this_close as c
-group by r.source
+    count(*) filter (r.production_date > timezone(c.zone, c.frozen_at)::date)::integer as rows_in_the_future
+from this_close as c
+left join readings as r on true
+union all
+select source, rows_in_window, rows_in_the_future
+from feed_rows
 """
 
 SUITE = gx.ExpectationSuite(

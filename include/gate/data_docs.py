@@ -11,7 +11,9 @@ loads styles, scripts and a logo from: a plant's network has no way out, and a r
 import json
 import os
 import re
+import shutil
 from dataclasses import asdict
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +92,9 @@ def write_site(close: "Close", report: Report, descriptions: dict[str, str], pag
         rows = "".join(_failure(report.layer, r) for r in failed)
         _write(layer / f"{table}.html", html.replace(FAILURES, rows, 1))
     _write(layer / "report.json", json.dumps(found, default=str, ensure_ascii=False))
-    _write(site / "index.html", _run_index(site))
+    layers = _layers(site)
+    _write(site / "run.json", json.dumps(_summary(layers)))
+    _write(site / "index.html", _run_index(layers))
     _write(site.parent / "index.html", _pack_index(site.parent))
     return site / "index.html"
 
@@ -122,8 +126,15 @@ def _verdict(results: list[dict[str, Any]]) -> tuple[str, str]:
     return ("bad" if critical else "warn" if failed else "good"), ", ".join(parts) or f"all {len(results)} passed"
 
 
-def _run_index(site: Path) -> str:
-    layers = _layers(site)
+def _summary(layers: list[dict[str, Any]]) -> dict[str, str]:
+    """What the pack's index says of a run."""
+    first = layers[0]
+    state, words = _verdict([r for layer in layers for r in layer["results"]])
+    version, run_id = str(first["version"]), first["run_id"]
+    return {"close": _close(first), "version": version, "state": state, "words": words, "run_id": run_id}
+
+
+def _run_index(layers: list[dict[str, Any]]) -> str:
     first = layers[0]
     body = [
         f"<h1>Gates of {escape(first['pack'])} {_close(first)}, version {first['version']}</h1>",
@@ -169,20 +180,26 @@ def _failure(layer: str, r: dict[str, Any]) -> str:
 
 
 def _pack_index(folder: Path) -> str:
-    sites = sorted((p.parent for p in folder.glob("*/index.html")), key=lambda p: p.stat().st_mtime, reverse=True)
+    runs = sorted(folder.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     body = [f"<h1>Data Docs of {escape(folder.name)}</h1>", '<div class="scroll"><table>']
     body.append("<tr><th>close</th><th>version</th><th>verdict</th><th>run</th></tr>")
-    for site in sites[:RUNS_LISTED]:
-        if not (layers := _layers(site)):
-            continue
-        first = layers[0]
-        state, words = _verdict([r for layer in layers for r in layer["results"]])
-        link = f'<a href="{site.name}/index.html">{_close(first)}</a>'
+    for path in runs[:RUNS_LISTED]:
+        run = json.loads(path.read_text(encoding="utf-8"))
         body.append(
-            f'<tr><td>{link}</td><td>{first["version"]}</td><td class="{state}">{words}</td>'
-            f"<td><small>{escape(first['run_id'])}</small></td></tr>"
+            f'<tr><td><a href="{path.parent.name}/index.html">{run["close"]}</a></td><td>{run["version"]}</td>'
+            f'<td class="{run["state"]}">{run["words"]}</td><td><small>{escape(run["run_id"])}</small></td></tr>'
         )
     return _html(f"Data Docs of {folder.name}", [*body, "</table></div>"])
+
+
+def drop_old(older_than: datetime) -> int:
+    """Remove the pages of runs whose last gate ran before `older_than`; their results stay in `ops.gate_results`."""
+    old = [run for run in settings.data_docs_dir.glob("*/*/run.json") if run.stat().st_mtime < older_than.timestamp()]
+    for run in old:
+        shutil.rmtree(run.parent)
+    for folder in {run.parent.parent for run in old}:
+        _write(folder / "index.html", _pack_index(folder))
+    return len(old)
 
 
 def _html(title: str, body: list[str]) -> str:

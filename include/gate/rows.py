@@ -8,6 +8,7 @@ the way while the expectations run. The SQL may read, by bare name:
                           frozen_at, run_id
     close_days            one row per day of the window: production_date, starts_at, ends_at, hours (23, 24 or 25)
     landed                one row per source of changes: source, landed_until, caught_up, limit_minutes
+    feed_rows             one row per feed of this calendar that has landed: source, rows_in_window, rows_in_the_future
     set_aside             one row per change in quarantine at the cut-off: table_name, reason
     <source>__<table>     a raw table at the close's cut-off: the latest row per key, deleted rows gone
     <model>               a model in the workspace
@@ -156,6 +157,8 @@ def _provide(con: "DuckDBPyConnection", close: "Close", sql: str, built: set[str
             )
     if "landed" in named:
         _provide_landed(con, close)
+    if "feed_rows" in named:
+        _provide_feed_rows(con, close)
     if "set_aside" in named:
         _provide_set_aside(con, close)
 
@@ -240,6 +243,31 @@ def _provide_landed(con: "DuckDBPyConnection", close: "Close") -> None:
         con.execute(
             f"insert into landed select $source, max(_source_at), $caught_up, $minutes from ({seen})",
             {"source": source.name, "caught_up": close.caught_up, "minutes": source.error_after_minutes},
+        )
+
+
+def _provide_feed_rows(con: "DuckDBPyConnection", close: "Close") -> None:
+    """How many rows each feed has for the window, by the date or the hour in its key; whatever feeds are declared."""
+    con.execute(
+        "create or replace temp table feed_rows (source varchar, rows_in_window integer, rows_in_the_future integer)"
+    )
+    for feed in catalog.feeds():
+        types = {column.name: column.type for column in feed.columns}
+        days = [name for name in feed.key if types.get(name) == "date"]
+        instants = [name for name in feed.key if name.removesuffix("_utc") in types and name.endswith("_utc")]
+        if (feed.pack, feed.calendar) != (close.pack, close.calendar) or not days + instants:
+            continue
+        _provide_feed(con, close, feed)
+        if days:
+            window = f'f."{days[0]}" between c.from_date and c.to_date'
+            future = f'f."{days[0]}" > cast(timezone(c.zone, c.frozen_at) as date)'
+        else:
+            window = f'f."{instants[0]}" >= c.starts_at and f."{instants[0]}" < c.ends_at'
+            future = f'f."{instants[0]}" > c.frozen_at'
+        con.execute(
+            f"insert into feed_rows select $feed, count(*) filter ({window}), count(*) filter ({future}) "
+            f'from "{feed.identifier}" as f cross join this_close as c having count(*) > 0',
+            {"feed": feed.full_name},
         )
 
 

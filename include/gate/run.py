@@ -38,12 +38,12 @@ def check_layer(close: "Close", layer: Layer) -> Report:
     began = time.monotonic()
     found = suites.find_suites(close.pack, layer)
     loaded = time.monotonic()
-    path = settings.state_dir / "tmp" / f"gate-{close.workspace.stem}-{layer}-{os.getpid()}.duckdb"
+    scratch = settings.state_dir / "tmp" / f"gate-{close.workspace.stem}-{layer}"
+    _remove(scratch)  # what a killed gate of this run left
     try:
-        verdicts, pages = judge(close, found, path)
+        verdicts, pages = judge(close, found, scratch.with_name(f"{scratch.name}-{os.getpid()}.duckdb"))
     finally:
-        for leftover in path.parent.glob(path.name + "*"):
-            leftover.unlink()
+        _remove(scratch)
     valid = accept.acceptances(close.keys, datetime.now(UTC))
     days = {date.fromisoformat(key.partition("@")[0]): key for key in close.keys}
     results = tuple(accept.apply(result, dates, days, valid) for result, dates in verdicts)
@@ -55,6 +55,11 @@ def check_layer(close: "Close", layer: Layer) -> Report:
         layer, len(results), len(found), time.monotonic() - loaded, loaded - began,
     )  # fmt: skip
     return replace(report, data_docs=str(site))
+
+
+def _remove(scratch: Path) -> None:
+    for leftover in scratch.parent.glob(f"{scratch.name}-*"):
+        leftover.unlink()
 
 
 def judge(

@@ -1,12 +1,10 @@
-"""Client of Kafka Connect's REST API, as the embedded worker and a real Connect both answer it; and how far a source is in.
+"""Client of Kafka Connect's REST API, which the embedded worker answers too; and how far a source is in.
 
 `register_connector` is what the landing DAG calls before each run. It is safe to repeat: nothing is restarted
 unless the connector's own configuration changed, and a table added to the declaration joins the running stream.
 """
 
-import json
 import time
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -17,19 +15,18 @@ from include.catalog import source as declared
 from include.errors import LandingError
 from include.land import raw_table
 from include.land.source_setup import (
-    CAPTURE_ROLE,
     HEARTBEAT,
     Setup,
+    address,
     captured_tables,
     connect_source,
-    database_of,
     heartbeat_table,
     prepare,
     publication_name,
+    static_config,
 )
 from include.settings import settings
 
-CONNECTORS = Path(__file__).parent / "connectors"
 TIMEOUT_S = 30
 
 
@@ -38,16 +35,13 @@ def connector_config(source: Source, setup: Setup) -> dict[str, str]:
 
     Secrets are references in the form of Kafka's DirectoryConfigProvider; the worker resolves them.
     """
-    path = CONNECTORS / f"{source.connector}.json"
-    if not path.is_file():
-        raise LandingError(f"Source {source.name!r} names the connector {source.connector!r}, but {path.name} is not in {path.parent}")
-    static = json.loads(path.read_text())
+    static, where = static_config(source), address(source)
     composed = {
-        "database.hostname": settings.host,
-        "database.port": str(settings.port("postgres")),
-        "database.dbname": database_of(source),
-        "database.user": CAPTURE_ROLE,
-        "database.password": f"${{dir:{settings.secrets_dir.resolve()}:postgres_{CAPTURE_ROLE}}}",
+        "database.hostname": where["host"],
+        "database.port": where["port"],
+        "database.dbname": where["dbname"],
+        "database.user": where["user"],
+        "database.password": f"${{dir:{settings.secrets_dir.resolve()}:postgres_{where['user']}}}",
         "topic.prefix": source.name,
         "slot.name": setup.slot,
         "publication.name": publication_name(source),
@@ -103,7 +97,9 @@ def _call(method: str, path: str, **options: Any) -> Any:
     try:
         answer = requests.request(method, settings.connect_uri + path, timeout=TIMEOUT_S, **options)
     except requests.RequestException as error:
-        raise LandingError(f"The Connect worker at {settings.connect_uri} does not answer. Look at: make status") from error
+        raise LandingError(
+            f"The Connect worker at {settings.connect_uri} does not answer. Look at: make status"
+        ) from error
     if not answer.ok:
         try:
             message = answer.json().get("message", answer.text)
@@ -117,7 +113,11 @@ def running(source: str) -> None:
     """Raise `LandingError` unless connector and tasks run; the message carries the trace of what failed."""
     state = status(source)
     parts = [("connector", state["connector"]), *((f"task {t['id']}", t) for t in state["tasks"])]
-    bad = [f"{what} is {part['state']}: {part.get('trace', '').strip()[:2000]}" for what, part in parts if part["state"] != "RUNNING"]
+    bad = [
+        f"{what} is {part['state']}: {part.get('trace', '').strip()[:2000]}"
+        for what, part in parts
+        if part["state"] != "RUNNING"
+    ]
     if bad or not state["tasks"]:
         raise LandingError(f"Connector {source!r} does not run. " + "; ".join(bad or ["it has no task"]))
 
@@ -135,11 +135,15 @@ def source_position(source: str) -> dict[str, int]:
     """Where the source stands now: everything committed before this call lies at or below it."""
     with connect_source(source) as connection:
         lsn = connection.execute("select (pg_current_wal_insert_lsn() - '0/0')::bigint").fetchone()[0]
-        row = connection.execute("select max(substring(slot_name from '_([0-9]+)$')::int) from pg_replication_slots "
-                                 "where database = current_database() and slot_name ~ %s",
-                                 [f"^{publication_name(source)}_[0-9]+$"]).fetchone()
+        row = connection.execute(
+            "select max(substring(slot_name from '_([0-9]+)$')::int) from pg_replication_slots "
+            "where database = current_database() and slot_name ~ %s",
+            [f"^{publication_name(source)}_[0-9]+$"],
+        ).fetchone()
     if row[0] is None:
-        raise LandingError(f"Source {source!r} has no replication slot yet. Run its landing DAG: register_connector comes first.")
+        raise LandingError(
+            f"Source {source!r} has no replication slot yet. Run its landing DAG: register_connector comes first."
+        )
     return {"epoch": row[0], "commit_lsn": lsn}
 
 
@@ -148,14 +152,15 @@ def beat(source: str) -> None:
     schema, table = HEARTBEAT
     with connect_source(source) as connection:
         connection.execute(
-            f"insert into {schema}.{table} (id, beat_at) values (2, now()) on conflict (id) do update set beat_at = excluded.beat_at"
+            f"insert into {schema}.{table} (id, beat_at) values (2, now()) "
+            "on conflict (id) do update set beat_at = excluded.beat_at"
         )
 
 
 def wait_until(source: str, position: dict[str, int], timeout: float | None = None) -> dict[str, int]:
     """Wait until everything up to `position` is in raw; give the position reached.
 
-    Raises `LandingError` after `timeout` seconds (the setting `landing.catch_up_timeout_s`), with the state of the stream.
+    Raises `LandingError` after `timeout` seconds (else the setting `landing.catch_up_timeout_s`), and says why.
     """
     limit = settings.landing.catch_up_timeout_s if timeout is None else timeout
     deadline = time.monotonic() + limit
@@ -167,7 +172,9 @@ def wait_until(source: str, position: dict[str, int], timeout: float | None = No
         if reached and (reached["epoch"], reached["commit_lsn"]) >= wanted:
             return reached
         if time.monotonic() > deadline:
-            raise LandingError(f"Raw did not reach {position} of {source!r} within {limit:.0f} s; it is at {reached}. {_why(source)}")
+            raise LandingError(
+                f"Raw did not reach {position} of {source!r} within {limit:.0f} s; it is at {reached}. {_why(source)}"
+            )
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, 1.0)
 
@@ -189,14 +196,17 @@ def lag(source: str) -> dict[str, Any]:
         row = connection.execute(
             """
             select slot_name, active, coalesce(wal_status, ''),
-                   (pg_current_wal_insert_lsn() - restart_lsn)::bigint, (pg_current_wal_insert_lsn() - confirmed_flush_lsn)::bigint
+                   (pg_current_wal_insert_lsn() - restart_lsn)::bigint,
+                   (pg_current_wal_insert_lsn() - confirmed_flush_lsn)::bigint
             from pg_replication_slots where database = current_database() and slot_name ~ %s
             order by length(slot_name) desc, slot_name desc limit 1
             """,
             [f"^{publication_name(source)}_[0-9]+$"],
         ).fetchone()
     if row is None:
-        raise LandingError(f"Source {source!r} has no replication slot yet. Run its landing DAG: register_connector comes first.")
+        raise LandingError(
+            f"Source {source!r} has no replication slot yet. Run its landing DAG: register_connector comes first."
+        )
     slot, active, wal_status, retained, behind = row
     bound = settings.landing.retained_wal_mb * 1024 * 1024
     return {

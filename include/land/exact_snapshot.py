@@ -12,12 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
 from include.catalog import Source
 from include.errors import LandingError
-from include.land.source_setup import CAPTURE_ROLE, database_of
-from include.settings import postgres_dsn
+from include.land.source_setup import dsn
 
 
 @dataclass(frozen=True)
@@ -30,23 +28,25 @@ class ExactSnapshot:
 
 @contextmanager
 def exact_snapshot(source: Source, timeout_s: float = 60.0) -> Iterator[ExactSnapshot]:
-    """Open a snapshot of the source. Raises `LandingError` where a transaction there stays open longer than `timeout_s`."""
+    """Open a snapshot. Raises `LandingError` where a transaction of the source stays open longer than `timeout_s`."""
     slot = f"hnai_snapshot_{os.getpid()}_{time.monotonic_ns()}"
-    dsn = make_conninfo(postgres_dsn(CAPTURE_ROLE, database_of(source)), replication="database", connect_timeout=10)
     try:
-        connection = psycopg.connect(dsn, autocommit=True)
+        connection = psycopg.connect(dsn(source, replication="database"), autocommit=True)
     except psycopg.OperationalError as error:
-        raise LandingError(f"No replication connection to {database_of(source)!r}: {str(error).strip().splitlines()[-1]}") from None
+        reason = str(error).strip().splitlines()[-1]
+        raise LandingError(f"Source {source.name!r} gives no replication connection: {reason}") from None
     with connection:
         timer = threading.Timer(timeout_s, connection.cancel)
         timer.daemon = True
         timer.start()
-        answer = connection.pgconn.exec_(f"CREATE_REPLICATION_SLOT {slot} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')".encode())
+        answer = connection.pgconn.exec_(
+            f"CREATE_REPLICATION_SLOT {slot} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')".encode()
+        )
         timer.cancel()
         if answer.status != psycopg.pq.ExecStatus.TUPLES_OK:
             raise LandingError(
-                f"The source gave no consistent snapshot within {timeout_s:.0f} s: {answer.error_message.decode().strip()}. "
-                "A transaction may be open there for long: select pid, xact_start, query from pg_stat_activity order by 2"
+                f"The source gave no snapshot within {timeout_s:.0f} s: {answer.error_message.decode().strip()}. "
+                "A transaction may be open for long: select pid, xact_start, query from pg_stat_activity order by 2"
             )
         high, low = answer.get_value(0, 1).decode().split("/")
         yield ExactSnapshot(answer.get_value(0, 2).decode(), (int(high, 16) << 32) + int(low, 16))

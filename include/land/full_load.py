@@ -12,6 +12,7 @@ does no harm: the stream brings the changes in between again.
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,9 +43,9 @@ from include.errors import CommitConflict, LakehouseError, LandingError
 from include.land import local_time, raw_table
 from include.land.exact_snapshot import ExactSnapshot, exact_snapshot
 from include.land.source_schema import Column, quoted, read_columns, to_json
-from include.land.source_setup import HEARTBEAT, LOAD_WANTED, captured_tables, connect_source, database_of, why_refused
+from include.land.source_setup import HEARTBEAT, LOAD_WANTED, captured_tables, connect_source, dsn, why_refused
 from include.land.zones import Zones
-from include.settings import postgres_dsn, settings
+from include.settings import settings
 
 log = logging.getLogger(__name__)
 PLAN, LOADED = "hnai.load_plan", "hnai.loaded"
@@ -84,7 +85,9 @@ def load_missing(source: str) -> list[Loaded]:
     done = []
     with connect_source(found) as connection:
         epoch = _epoch(found, connection)
-        tables = [t for t in captured_tables(found) if (t.schema, t.name) != HEARTBEAT]  # the stream alone writes the heartbeat
+        tables = [
+            t for t in captured_tables(found) if (t.schema, t.name) != HEARTBEAT
+        ]  # the stream alone writes the heartbeat
         wanted = [(t, reason) for t in tables if (reason := why_load(t, epoch)) and not why_refused(connection, t)]
     for table, reason in wanted:
         done.append(load_table(source, table.name, reason))
@@ -99,7 +102,9 @@ def why_load(table: Table, epoch: int) -> str | None:
     properties = lakehouse.table(identifier).properties
     if reason := properties.get(LOAD_WANTED):
         return reason
-    if int(properties.get(LOADED, 0)) != epoch:
+    if LOADED not in properties:
+        return "raw does not have it yet"
+    if int(properties[LOADED]) != epoch:
         return "the replication slot is new"
     return None
 
@@ -122,7 +127,7 @@ def load_table(source: str, name: str, reason: str = "asked for") -> Loaded:
             files = _Files(target, plan)
             have = files.existing()
             missing = [n for n in range(plan.chunks) if n not in have]
-            job = _Job(database_of(found), table, columns, target, plan, known, snapshot.name)
+            job = _Job(dsn(found), table, columns, target, plan, known, snapshot.name)
             with ThreadPoolExecutor(settings.engine_threads, thread_name_prefix="load") as pool:
                 list(pool.map(lambda n: job.copy(n, files.path(n)), missing))
     data_files = [f for n in range(plan.chunks) for f in [_data_file(target, files.path(n))] if f.record_count]
@@ -164,15 +169,20 @@ def _plan(
 def _bounds(table: Table, connection: psycopg.Connection) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Keys that cut the table into chunks of about `CHUNK_ROWS`. Cut by key, not by place: rows move when updated."""
     name = sql.Identifier(table.schema, table.name)
-    pages = connection.execute(sql.SQL("select pg_relation_size({}) / 8192").format(sql.Literal(f'{quoted(table.schema)}.{quoted(table.name)}'))).fetchone()[0]
+    pages = connection.execute(
+        sql.SQL("select pg_relation_size({}) / 8192").format(
+            sql.Literal(f"{quoted(table.schema)}.{quoted(table.name)}")
+        )
+    ).fetchone()[0]
     if pages < 2_000:  # 16 MB: one chunk whatever its rows
         return table.key, ()
     key = sql.SQL(", ").join(map(sql.Identifier, table.key))
     texts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(k)) for k in table.key)
     rows = connection.execute(
-        sql.SQL("select {} from (select {}, row_number() over (order by {}) as place from {}) as numbered where place % {} = 0 order by place").format(
-            texts, key, key, name, sql.Literal(CHUNK_ROWS)
-        )
+        sql.SQL(
+            "select {} from (select {}, row_number() over (order by {}) as place from {}) as numbered "
+            "where place % {} = 0 order by place"
+        ).format(texts, key, key, name, sql.Literal(CHUNK_ROWS))
     ).fetchall()
     return table.key, tuple(tuple(row) for row in rows)
 
@@ -200,12 +210,21 @@ class _Job:
     """Copies chunks. Each chunk has a DuckDB session of its own, so chunks run side by side."""
 
     def __init__(
-        self, database: str, table: Table, columns: Sequence[Column], target: IcebergTable, plan: Plan, zones: dict[str, str], snapshot: str
+        self,
+        dsn: str,
+        table: Table,
+        columns: Sequence[Column],
+        target: IcebergTable,
+        plan: Plan,
+        zones: dict[str, str],
+        snapshot: str,
     ) -> None:
-        self._dsn = postgres_dsn("cdc", database)
+        self._dsn = dsn
         self._table, self._columns, self._plan = table, columns, plan
         self._target, self._snapshot = target, snapshot
-        self._zones = pa.table({"value": pa.array(list(zones), pa.string()), "zone": pa.array(list(zones.values()), pa.string())})
+        self._zones = pa.table(
+            {"value": pa.array(list(zones), pa.string()), "zone": pa.array(list(zones.values()), pa.string())}
+        )
         names = set(zones.values()) if table.zone == "@field" else {table.zone or "UTC"}
         self._offsets = local_time.offsets_table(sorted(names))
         self._landed_at = datetime.now(UTC)
@@ -219,15 +238,20 @@ class _Job:
             connection.register("zones", self._zones)
             connection.register("offsets", self._offsets)
             connection.execute("begin")
-            connection.execute(f"call postgres_execute('source', {_literal(f'set transaction snapshot {_literal(self._snapshot)}')})")
+            connection.execute(
+                f"call postgres_execute('source', {_literal(f'set transaction snapshot {_literal(self._snapshot)}')})"
+            )
             ids = ", ".join(f"{quoted(f.name)}: {f.field_id}" for f in self._target.schema().fields)
             connection.execute(
-                f"copy ({self._query(chunk)}) to {_literal(path)} (format parquet, compression zstd, field_ids {{{ids}}}, row_group_size 122880)"
+                f"copy ({self._query(chunk)}) to {_literal(path)} "
+                f"(format parquet, compression zstd, field_ids {{{ids}}}, row_group_size 122880)"
             )
             connection.execute("commit")
         except duckdb.Error as error:
             message = str(error).replace(self._dsn, "…").splitlines()[0]
-            raise LandingError(f"Chunk {chunk} of {self._table.identifier} could not be read: {message}. Clear this task: it goes on.") from None
+            raise LandingError(
+                f"Chunk {chunk} of {self._table.identifier} could not be read: {message}. Clear this task: it goes on."
+            ) from None
         finally:
             connection.close()
 
@@ -263,7 +287,8 @@ class _Job:
                 selected.append(f"make_timestamptz({instant}) as {quoted(f.name)}")
             else:
                 selected.append(f"null::{_duckdb_type(f)} as {quoted(f.name)}")
-        return f"select {', '.join(selected)} from postgres_query('source', {_literal(self._source_sql(chunk))}) s {' '.join(joins)}"
+        source = f"postgres_query('source', {_literal(self._source_sql(chunk))}) s"
+        return f"select {', '.join(selected)} from {source} {' '.join(joins)}"
 
     def _source_sql(self, chunk: int) -> str:
         chosen = ", ".join(f"{c.select()} as {quoted(c.name)}" for c in self._columns)
@@ -339,7 +364,9 @@ def _leading_row(target: IcebergTable, plan: Plan) -> Iterator[DataFile]:
         "_batch_id": f"load-{plan.load_id}",
     }
     rows = pa.Table.from_pylist([row], schema=pa.schema(list(raw_table.POSITION.items())))
-    yield from _dataframe_to_data_files(table_metadata=target.metadata, df=lakehouse.conform(rows, target), io=target.io)
+    yield from _dataframe_to_data_files(
+        table_metadata=target.metadata, df=lakehouse.conform(rows, target), io=target.io
+    )
 
 
 def _literal(text: str) -> str:
@@ -349,3 +376,11 @@ def _literal(text: str) -> str:
 def _duckdb_type(field: Any) -> str:
     names = {"string": "varchar", "long": "bigint", "int": "integer", "binary": "blob", "timestamptz": "timestamptz"}
     return names.get(str(field.field_type), str(field.field_type))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(
+            "usage: python -m include.land.full_load SOURCE TABLE    loads a table again, beside its running stream"
+        )
+    print(load_table(sys.argv[1], sys.argv[2]))

@@ -81,7 +81,7 @@ def follow(table: Table, target: IcebergTable, columns: Iterable[Column]) -> Ice
     if not (new or widened or replaced):
         return target
     with target.update_schema(allow_incompatible_changes=True) as update:
-        for name, kind in replaced.items():
+        for name in replaced:
             update.rename_column(name, f"{name}__before_{have[name].field_id}")
         for name, kind in widened.items():
             update.update_column(name, field_type=kind)
@@ -119,7 +119,12 @@ def mark(target: IcebergTable) -> Mark:
     return Mark(top["_epoch"], top["_commit_lsn"])
 
 
-def appended(target: IcebergTable, chunks: Iterable[pa.Table], summary: Mapping[str, str], properties: Mapping[str, str] | None = None) -> Transaction:
+def appended(
+    target: IcebergTable,
+    chunks: Iterable[pa.Table],
+    summary: Mapping[str, str],
+    properties: Mapping[str, str] | None = None,
+) -> Transaction:
     """A transaction that appends `chunks` as one snapshot, their files written one after the other, not committed."""
     tx = target.transaction()
     if properties:

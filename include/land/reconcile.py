@@ -53,8 +53,12 @@ class TableResult:
 
     def __str__(self) -> str:
         rows = next(c.source_value for c in self.comparisons if c.column == "*")
-        different = [f"{c.column}: source {c.source_value}, raw {c.raw_value}" for c in self.comparisons if not c.is_equal]
-        return f"{self.table} ({rows} rows) " + ("; ".join(different) if different else f"equal in {len(self.comparisons)} figures")
+        different = [
+            f"{c.column}: source {c.source_value}, raw {c.raw_value}" for c in self.comparisons if not c.is_equal
+        ]
+        return f"{self.table} ({rows} rows) " + (
+            "; ".join(different) if different else f"equal in {len(self.comparisons)} figures"
+        )
 
 
 def reconcile(source: str) -> list[TableResult]:
@@ -113,7 +117,7 @@ def compare_source(source: str, tables: Iterable[str] | None = None, *, must_mat
         listed = "; ".join(f"{c.table}.{c.column}: source {c.source_value}, raw {c.raw_value}" for c in different[:20])
         raise LandingError(
             f"{len(different)} figures of {source!r} differ at {position}: {listed}. To load a table again: "
-            f"python -c \"from include.land.full_load import load_table; load_table('{source}', '{different[0].table}')\""
+            f"python -m include.land.full_load {source} {different[0].table}"
         )
     return comparisons
 
@@ -137,17 +141,24 @@ def _shared_columns(table: Table, columns: tuple[Column, ...]) -> list[tuple[Col
     return [(c, kept[c.name]) for c in columns if c.name in kept]
 
 
-def _source_figures(connection: psycopg.Connection, table: Table, columns: list[tuple[Column, pa.DataType]]) -> dict[str, str]:
+def _source_figures(
+    connection: psycopg.Connection, table: Table, columns: list[tuple[Column, pa.DataType]]
+) -> dict[str, str]:
     inner = ", ".join(f"{_finite(c)} as {quoted(c.name)}" for c, _ in columns)
     parts = ["count(*)"]
     for column, kind in columns:
         parts += [f"count({quoted(column.name)})", _source_sum(quoted(column.name), column, kind)]
-    row = connection.execute(f"select {', '.join(parts)} from (select {inner} from {quoted(table.schema)}.{quoted(table.name)}) s").fetchone()
+    row = connection.execute(
+        f"select {', '.join(parts)} from (select {inner} from {quoted(table.schema)}.{quoted(table.name)}) s"
+    ).fetchone()
     return _figures(row, columns)
 
 
 def raw_figures(
-    engine: "duckdb.DuckDBPyConnection", table: Table, columns: list[tuple[Column, pa.DataType]], position: dict[str, int]
+    engine: "duckdb.DuckDBPyConnection",
+    table: Table,
+    columns: list[tuple[Column, pa.DataType]],
+    position: dict[str, int],
 ) -> dict[str, str]:
     """The same figures of raw's rows as of `position`."""
     parts = ["count(*)"]
@@ -158,32 +169,37 @@ def raw_figures(
 
 
 def latest_sql(engine: "duckdb.DuckDBPyConnection", table: Table, columns: list[str], position: dict[str, int]) -> str:
-    """SQL for the newest row of each key as of `position`: after the last `t`, without the deleted, values not sent carried on."""
+    """SQL for the newest row of each key as of `position`: none deleted or truncated, values not sent carried on."""
     raw = f"lakehouse.raw.{quoted(table.identifier)}"
     epoch, lsn = int(position["epoch"]), int(position["commit_lsn"])
     cut = f"(_epoch < {epoch} or (_epoch = {epoch} and _commit_lsn <= {lsn}))"
     cleared = engine.execute(
-        f"select {POSITION_ORDER} from {raw} where _op = 't' and {cut} order by _epoch desc, _commit_lsn desc, _seq desc limit 1"
+        f"select {POSITION_ORDER} from {raw} where _op = 't' and {cut} "
+        "order by _epoch desc, _commit_lsn desc, _seq desc limit 1"
     ).fetchone()
     if cleared:
         e, c, s = cleared
         cut += f" and (_epoch > {e} or (_epoch = {e} and (_commit_lsn > {c} or (_commit_lsn = {c} and _seq > {s}))))"
     unsent = {
         name
-        for (names,) in engine.execute(f"select distinct _unchanged from {raw} where _unchanged is not null and {cut}").fetchall()
+        for (names,) in engine.execute(
+            f"select distinct _unchanged from {raw} where _unchanged is not null and {cut}"
+        ).fetchall()
         for name in names.split(",")
     }
     key = ", ".join(map(quoted, table.key))
     carried = ", ".join(
         f"last_value(case when _op <> 'd' and not list_contains(string_split(coalesce(_unchanged, ''), ','), '{name}') "
         f"then struct_pack(v := {quoted(name)}) end ignore nulls) "
-        f"over (partition by {key} order by {POSITION_ORDER} rows between unbounded preceding and current row).v as {quoted(name)}"
+        f"over (partition by {key} order by {POSITION_ORDER} rows between unbounded preceding and current row).v "
+        f"as {quoted(name)}"
         if name in unsent
         else quoted(name)
         for name in columns
     )
     newest = f"row_number() over (partition by {key} order by _epoch desc, _commit_lsn desc, _seq desc)"
-    return f"select * from (select {carried}, _op, {newest} as _newest from {raw} where {cut}) where _newest = 1 and _op <> 'd'"
+    ranked = f"select {carried}, _op, {newest} as _newest from {raw} where {cut}"
+    return f"select * from ({ranked}) where _newest = 1 and _op <> 'd'"
 
 
 def _figures(row: tuple[Any, ...], columns: list[tuple[Column, pa.DataType]]) -> dict[str, str]:

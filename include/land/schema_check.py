@@ -1,4 +1,4 @@
-"""What changed in the source's tables without an event: compare its catalogue with what the last load of each table saw.
+"""What changed in the source's tables without an event: compare its catalogue with what each table's last load saw.
 
 A column added with a default, and a new type, rewrite rows that nobody sends: such a table is loaded again. A column
 renamed keeps its number in PostgreSQL's catalogue, which tells it from one dropped and another added; it is loaded
@@ -34,7 +34,9 @@ def find_changes(source: str) -> list[Change]:
     """Find what changed, let raw follow, and mark the tables that have to be loaded again. Moves no rows."""
     found = declared(source)
     changes: list[Change] = []
-    tables = [t for t in captured_tables(found) if (t.schema, t.name) != HEARTBEAT and lakehouse.exists(f"raw.{t.identifier}")]
+    tables = [
+        t for t in captured_tables(found) if (t.schema, t.name) != HEARTBEAT and lakehouse.exists(f"raw.{t.identifier}")
+    ]
     with connect_source(found) as connection:
         now = read_columns(connection, [(t.schema, t.name) for t in tables])
     for table in tables:
@@ -70,7 +72,11 @@ def compare(table: Table, before: tuple[Column, ...], after: tuple[Column, ...])
         was = old.get(number)
         if was is None:
             filled = column.filled is not None
-            detail = f"{column.described}, rows that were there got {column.filled}" if filled else f"{column.described}, null in rows that were there"
+            detail = (
+                f"{column.described}, rows that were there got {column.filled}"
+                if filled
+                else f"{column.described}, null in rows that were there"
+            )
             add(column, "added", detail, filled)
             continue
         if was.name != column.name:

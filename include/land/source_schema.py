@@ -103,7 +103,9 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def read_columns(connection: psycopg.Connection, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[Column, ...]]:
+def read_columns(
+    connection: psycopg.Connection, tables: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[Column, ...]]:
     """The columns of each `(schema, table)` that exists, in order; a table that does not exist is absent.
 
     Generated columns are left out: logical decoding does not send them.
@@ -113,7 +115,9 @@ def read_columns(connection: psycopg.Connection, tables: Iterable[tuple[str, str
         return {}
     places = ", ".join(["(%s, %s)"] * len(wanted))
     found: dict[tuple[str, str], list[Column]] = {}
-    for schema, table, *values in connection.execute(_COLUMNS.format(places), [part for pair in wanted for part in pair]):
+    for schema, table, *values in connection.execute(
+        _COLUMNS.format(places), [part for pair in wanted for part in pair]
+    ):
         column = Column(*values)
         if not column.generated:
             found.setdefault((schema, table), []).append(column)

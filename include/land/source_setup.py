@@ -4,39 +4,72 @@ Reading is done as the capturing role. What only an owner may do is done as the 
 secret (`postgres_<source>`), and is otherwise named, statement by statement, for the database's administrator.
 """
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
 from include import lakehouse
 from include.catalog import Source, Table
+from include.catalog import source as declared
 from include.errors import LandingError, MissingSecret
 from include.land import raw_table
 from include.land.source_schema import quoted
-from include.settings import postgres_dsn, secret, settings
+from include.settings import secret, settings
 
+CONNECTORS = Path(__file__).parent / "connectors"
 CAPTURE_ROLE = "cdc"
 HEARTBEAT = ("hnai", "heartbeat")
 LOAD_WANTED = "hnai.load_wanted"  # property of a raw table: why it has to be loaded again
 
 
-def database_of(source: Source | str) -> str:
-    """The name of the source's database: the setting `<source>_database`, else the source's own name."""
-    name = source if isinstance(source, str) else source.name
-    return getattr(settings, f"{name}_database", name)
+def static_config(source: Source) -> dict[str, str]:
+    """What `connectors/<connector>.json` says. Raises `LandingError` where there is no such file."""
+    path = CONNECTORS / f"{source.connector}.json"
+    if not path.is_file():
+        raise LandingError(
+            f"Source {source.name!r} names the connector {source.connector!r}, but {path} does not exist"
+        )
+    return json.loads(path.read_text())
 
 
-def connect_source(source: Source | str, *, role: str = CAPTURE_ROLE, autocommit: bool = True, **options: str) -> psycopg.Connection:
+def address(source: Source) -> dict[str, str]:
+    """Where the source's database is: by the connector's file, else in the platform's own PostgreSQL, by its name.
+
+    The setting `<source>_database` gives that database another name.
+    """
+    static = static_config(source)
+    return {
+        "host": static.get("database.hostname", settings.host),
+        "port": static.get("database.port", str(settings.port("postgres"))),
+        "dbname": static.get("database.dbname", getattr(settings, f"{source.name}_database", source.name)),
+        "user": static.get("database.user", CAPTURE_ROLE),
+    }
+
+
+def dsn(source: Source, role: str | None = None, **options: str) -> str:
+    """The connection string of the capturing role, or of `role`; the password is the secret `postgres_<role>`."""
+    found = address(source)
+    user = role or found["user"]
+    return make_conninfo(
+        **{**found, "user": user, "password": secret(f"postgres_{user}"), "connect_timeout": 10, **options}
+    )
+
+
+def connect_source(source: Source | str, *, role: str | None = None, autocommit: bool = True) -> psycopg.Connection:
     """A connection to the source database. Raises `LandingError` where it does not answer."""
+    found = declared(source) if isinstance(source, str) else source
     try:
-        dsn = make_conninfo(postgres_dsn(role, database_of(source)), connect_timeout=10, **options)
-        return psycopg.connect(dsn, autocommit=autocommit)
+        return psycopg.connect(dsn(found, role), autocommit=autocommit)
     except psycopg.OperationalError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise LandingError(f"The source database {database_of(source)!r} does not answer: {reason}. Is it up?") from None
+        raise LandingError(
+            f"The source database {address(found)['dbname']!r} does not answer: {reason}. Is it up?"
+        ) from None
 
 
 def heartbeat_table(source: Source) -> Table:
@@ -62,7 +95,9 @@ def captured_tables(source: Source) -> tuple[Table, ...]:
 
 
 def publication_name(source: Source | str) -> str:
-    return f"hnai_{source if isinstance(source, str) else source.name}"
+    """The publication of a source. Its slot is called the same, with the epoch behind it."""
+    name = source if isinstance(source, str) else source.name
+    return f"hnai_{re.sub('[^a-z0-9_]', '_', name.lower())}"
 
 
 @dataclass
@@ -96,8 +131,12 @@ def prepare(source: Source) -> Setup:
 def _check_server(connection: psycopg.Connection) -> None:
     level = connection.execute("show wal_level").fetchone()[0]
     if level != "logical":
-        raise LandingError(f"The source's wal_level is {level!r}. Set wal_level = logical in postgresql.conf and restart it.")
-    if not connection.execute("select rolreplication or rolsuper from pg_roles where rolname = current_user").fetchone()[0]:
+        raise LandingError(
+            f"The source's wal_level is {level!r}. Set wal_level = logical in postgresql.conf and restart it."
+        )
+    if not connection.execute(
+        "select rolreplication or rolsuper from pg_roles where rolname = current_user"
+    ).fetchone()[0]:
         raise LandingError(f"The role may not replicate. Run: alter role {CAPTURE_ROLE} replication")
 
 
@@ -109,8 +148,8 @@ def why_refused(connection: psycopg.Connection, table: Table) -> str | None:
     name = f"{quoted(table.schema)}.{quoted(table.name)}"
     row = connection.execute(
         """
-        select c.oid, c.relreplident, c.relkind, has_table_privilege(c.oid, 'select'), has_schema_privilege(n.oid, 'usage'),
-               c.relpersistence
+        select c.oid, c.relreplident, c.relkind, has_table_privilege(c.oid, 'select'),
+               has_schema_privilege(n.oid, 'usage'), c.relpersistence
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = %s and c.relname = %s
         """,
@@ -138,13 +177,15 @@ def why_refused(connection: psycopg.Connection, table: Table) -> str | None:
     ).fetchone()[0]
     if not found or identity == "n":
         return (
-            f"{name} has neither a primary key nor full replica identity: publishing it would break the application's own "
-            f"UPDATE and DELETE. Give it a primary key, or run in the source: alter table {name} replica identity full"
+            f"{name} has neither a primary key nor full replica identity: publishing it would break the application's "
+            "own UPDATE and DELETE. Give it a primary key, or run in the source: "
+            f"alter table {name} replica identity full"
         )
     if not set(table.key) <= set(found):
         return (
-            f"The declared key {list(table.key)} of {name} is not part of its replica identity {sorted(found)}, so deletes "
-            f"would not say what they delete. Declare that key, or run in the source: alter table {name} replica identity full"
+            f"The declared key {list(table.key)} of {name} is not part of its replica identity {sorted(found)}, so "
+            "deletes would not say what they delete. Declare that key, or run in the source: "
+            f"alter table {name} replica identity full"
         )
     return None
 
@@ -157,7 +198,7 @@ def _warning(connection: psycopg.Connection, table: Table) -> str | None:
         where n.nspname = %s and c.relname = %s and a.attnum > 0 and not a.attisdropped and a.attstorage in ('x', 'e')
           and c.relreplident <> 'f' and c.reltoastrelid <> 0 and a.attname::text <> all(%s)
           and (a.atttypmod < 0 or a.atttypid not in ('varchar'::regtype, 'bpchar'::regtype))
-          and exists (select 1 from pg_class toast where toast.oid = c.reltoastrelid and pg_relation_size(toast.oid) > 0)
+          and pg_relation_size(c.reltoastrelid) > 0
         """,
         [table.schema, table.name, list(table.key)],
     ).fetchone()[0]
@@ -165,8 +206,9 @@ def _warning(connection: psycopg.Connection, table: Table) -> str | None:
         return None
     name = f"{quoted(table.schema)}.{quoted(table.name)}"
     return (
-        f"{name} holds values out of line ({', '.join(long)}), which are not sent again unless they change. Raw then has null "
-        f"and names them in _unchanged. To have them sent, run in the source: alter table {name} replica identity full"
+        f"{name} holds values out of line ({', '.join(long)}), which are not sent again unless they change. Raw then "
+        "has null and names them in _unchanged. To have them sent, run in the source: "
+        f"alter table {name} replica identity full"
     )
 
 
@@ -193,7 +235,10 @@ def _publish(source: Source, connection: psycopg.Connection, tables: Iterable[Ta
     wanted = {(t.schema, t.name): t for t in tables}
     exists = connection.execute("select 1 from pg_publication where pubname = %s", [name]).fetchone()
     held = {
-        tuple(row) for row in connection.execute("select schemaname, tablename from pg_publication_tables where pubname = %s", [name])
+        tuple(row)
+        for row in connection.execute(
+            "select schemaname, tablename from pg_publication_tables where pubname = %s", [name]
+        )
     }
     new = [t for pair, t in wanted.items() if pair not in held]
     gone = [pair for pair in held if pair not in wanted]
@@ -224,7 +269,9 @@ def _as_owner(source: Source, statements: list[str]) -> None:
         secret(f"postgres_{source.name}")
     except MissingSecret:
         raise LandingError(
-            f"The owner of database {database_of(source)!r} has to run: " + "; ".join(statements) + "; then clear this task."
+            f"The owner of database {address(source)['dbname']!r} has to run: "
+            + "; ".join(statements)
+            + "; then clear this task."
         ) from None
     with connect_source(source, role=source.name) as owner:
         for statement in statements:
@@ -233,14 +280,17 @@ def _as_owner(source: Source, statements: list[str]) -> None:
             except psycopg.errors.DuplicateObject:
                 pass
             except psycopg.Error as error:
-                raise LandingError(f"The source refused `{statement}`: {str(error).strip()}. Its administrator has to run it.") from error
+                raise LandingError(
+                    f"The source refused `{statement}`: {str(error).strip()}. Its administrator has to run it."
+                ) from error
 
 
 def _ensure_slot(source: Source, connection: psycopg.Connection) -> tuple[str, int]:
-    """The replication slot and its epoch, which is in its name. A new slot begins a new epoch: all tables load again."""
-    stem = f"hnai_{re.sub('[^a-z0-9_]', '_', source.name.lower())}_"
+    """The replication slot, and its epoch, which its name holds. A new slot begins an epoch: all is loaded again."""
+    stem = f"{publication_name(source)}_"
     slots = connection.execute(
-        "select slot_name, coalesce(wal_status, '') from pg_replication_slots where database = current_database() and slot_name like %s",
+        "select slot_name, coalesce(wal_status, '') from pg_replication_slots "
+        "where database = current_database() and slot_name like %s",
         [stem.replace("_", r"\_") + "%"],
     ).fetchall()
     epochs = {int(name.removeprefix(stem)): status for name, status in slots if name.removeprefix(stem).isdigit()}

@@ -67,5 +67,7 @@ class Zones:
     def _table(self, name: str) -> Table:
         table = declared(self._source).table(name)
         if len(table.key) != 1:
-            raise DeclarationError(f"zone_lookup passes through {name}, whose key {list(table.key)} is not a single column")
+            raise DeclarationError(
+                f"zone_lookup passes through {name}, whose key {list(table.key)} is not a single column"
+            )
         return table

@@ -30,7 +30,10 @@ def edges(event: Mapping[str, Any]) -> Iterator[Edge]:
     inputs = dataset_keys(event.get("inputs"))
     for output in event.get("outputs") or ():
         target = key(output["namespace"], output["name"])
-        lineage = (output.get("facets") or {}).get("columnLineage") or {}
+        lineage = (output.get("facets") or {}).get("columnLineage")
+        if lineage is None:
+            yield from (Edge(source, target, job) for source in inputs)
+            continue
         own = [key(f["namespace"], f["name"]) for f in lineage.get("dataset") or ()]
         columns = [
             Edge(key(f["namespace"], f["name"]), target, job, f["field"], column)
@@ -38,5 +41,5 @@ def edges(event: Mapping[str, Any]) -> Iterator[Edge]:
             for f in fields["inputFields"]
         ]
         yield from columns
-        for source in sorted(set(own or ([] if columns else inputs)) | {c.source for c in columns}):
+        for source in sorted(set(own) | {c.source for c in columns}):
             yield Edge(source, target, job)

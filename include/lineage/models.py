@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Origins = tuple[tuple[str, str], ...]  # (URI, column)
+RELATION = re.compile(r'"[^"]+"\.("[^"]+"\."[^"]+")')  # dbt writes every relation as "database"."schema"."name"
+NESTED = re.compile(r"as\s*\(\s*with\s", re.IGNORECASE)
 STAR_AT_THE_END = re.compile(r"select\s+\*\s+from\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 
 
@@ -43,7 +45,7 @@ def lineage_of(pack: str, name: str, sql: str, columns: Iterable[str]) -> ModelL
     from openlineage_sql import parse
 
     uri = model_uri(pack, name)
-    sql, names = sql.strip(), ", ".join(columns)
+    sql, names = without_nesting(sql.strip()), ", ".join(columns)
     star = STAR_AT_THE_END.search(sql)
     if star and names:  # house style: a model ends so, and the parser has to be told what the star is
         sql = f"{sql[: star.start()]}select {names} from {star.group(1)}"
@@ -58,6 +60,35 @@ def lineage_of(pack: str, name: str, sql: str, columns: Iterable[str]) -> ModelL
     only = next(iter(inputs.values())) if len(inputs) == 1 else None
     traced = {c.descendant.name: _origins(c.lineage, inputs, only) for c in found.column_lineage}
     return ModelLineage(uri, tuple(sorted(set(inputs.values()))), {c: o for c, o in traced.items() if o})
+
+
+def without_nesting(sql: str) -> str:
+    """The SQL with each `x as (with … )` of one relation alone written as `x as (select * from relation)`.
+
+    The parser does not follow a WITH within a WITH, which is what `latest` compiles to.
+    """
+    while nested := NESTED.search(sql):
+        start = sql.index("(", nested.start())
+        end = _closing(sql, start)
+        relations = set(RELATION.findall(sql[start:end]))
+        if end < 0 or len(relations) != 1:
+            return sql
+        sql = f"{sql[:start]}(select * from {relations.pop()}{sql[end:]}"
+    return sql
+
+
+def _closing(sql: str, start: int) -> int:
+    """Where the parenthesis that opens at `start` closes; -1 where it does not. Quoted text does not count."""
+    depth, quoted = 0, False
+    for position in range(start, len(sql)):
+        character = sql[position]
+        if character == "'":
+            quoted = not quoted
+        elif not quoted and character in "()":
+            depth += 1 if character == "(" else -1
+            if not depth:
+                return position
+    return -1
 
 
 def _origins(lineage: Iterable, inputs: Mapping[str, str], only: str | None) -> Origins:

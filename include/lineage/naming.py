@@ -5,6 +5,7 @@ Everything here speaks in our own short URIs; `dataset` turns one into OpenLinea
     postgres://fieldops/public.well_tests        a table of a source system
     inbox://flow_computer/hourly                 a kind of partner file
     iceberg://raw/fieldops__well_tests           a table of the lakehouse (also the URI of the Airflow asset)
+    report://energypack/permian                  the close reports of a calendar
     workspace://energypack/stg_fieldops__wells   a model as one close built it; without the run, which is OpenLineage's
 """
 
@@ -39,6 +40,8 @@ def dataset(uri: str) -> DatasetName:
             return DatasetName(f"workspace://{place}", name)
         case "inbox":
             return DatasetName("file://inbox", f"{place}/{name}")
+        case "report":
+            return DatasetName("file://reports", f"{place}/{name}")
         case "postgres":
             return DatasetName(f"postgres://{settings.host}:{settings.port('postgres')}", f"{place}.{name}")
         case _:

@@ -19,7 +19,7 @@ Direction = Literal["upstream", "downstream"]
 def walk(graph: Iterable[Edge], start: str, direction: Direction, column: str = "") -> list[tuple[int, Edge]]:
     """Every edge on the way from `start`, with its distance, nearest first; each dataset is visited once."""
     near, far = ("target", "source") if direction == "upstream" else ("source", "target")
-    wanted = [e for e in graph if bool(e.source_column) == bool(column)]
+    wanted = [e for e in graph if bool(e.source_column) == bool(column) and e.source != e.target]  # upkeep rewrites
     by_near: dict[tuple[str, str], list[Edge]] = {}
     for edge in wanted:
         by_near.setdefault((getattr(edge, near), getattr(edge, f"{near}_column")), []).append(edge)
@@ -96,14 +96,30 @@ def main() -> None:
     found = (upstream if asked.direction == "upstream" else downstream)(asked.table, asked.column)
     if not found:
         raise HnaiError(f"No stored event names {asked.table}. Has a close run, and its report task?")
+    print("\n".join(lines(found, asked.direction)))
+
+
+def lines(found: list[tuple[int, Edge]], direction: Direction) -> list[str]:
+    """The walk as text, one line per dataset (or column) and the one that it was reached from, with the jobs."""
+    jobs: dict[tuple[int, str, str], set[str]] = {}
     for distance, edge in found:
-        one, other = (edge.target, edge.source) if asked.direction == "upstream" else (edge.source, edge.target)
-        columns = f"  {edge.target_column} <- {edge.source_column}" if asked.column else ""
-        print(f"{'  ' * distance}{other}  ({one.split(' ', 1)[1]}, {edge.job}){columns}")
+        ends = [
+            f"{e.split(' ', 1)[1]}{':' + c if c else ''}"
+            for e, c in ((edge.source, edge.source_column), (edge.target, edge.target_column))
+        ]
+        reached, start = ends if direction == "upstream" else reversed(ends)
+        jobs.setdefault((distance, reached, start), set()).add(edge.job)
+    arrow = "makes" if direction == "upstream" else "made of"
+    return [
+        f"{'  ' * distance}{reached}  ({arrow} {start}, by {', '.join(sorted(by))})"
+        for (distance, reached, start), by in jobs.items()
+    ]
 
 
 if __name__ == "__main__":
     try:
         main()
+    except BrokenPipeError:
+        pass
     except HnaiError as error:
         raise SystemExit(f"error: {error}") from None

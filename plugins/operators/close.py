@@ -213,19 +213,22 @@ class ReportOperator(CloseOperator):
     operator_extra_links = (CloseReportLink(), DataDocsLink())
 
     def execute(self, context: Context) -> str:
-        from include.publish.report import write_report
-
+        from include.gate.data_docs import site_of
         from include.lineage.store import load_events
+        from include.publish.report import write_report
         from include.settings import settings
         from plugins.views.by_run import remember
 
         run = context["dag_run"]
-        path = write_report(self.opened(context))
+        close = self.opened(context)
+        path = write_report(close)
+        self.docs_path = (site_of(close) / "index.html").relative_to(settings.data_docs_dir).as_posix()
         self.report_path = path.relative_to(settings.reports_dir).as_posix()
         remember(run.dag_id, run.run_id, path)
         for mart in marts(self.pack):
             self.read(mart_uri(self.pack, mart.name))
-        self.wrote("iceberg://ops/lineage_events", of=())
+        self.wrote(f"report://{self.pack}/{self.calendar}")
+        self.wrote("iceberg://ops/lineage_events", of=["inbox://openlineage/events"])
         self.log.info("Report: %s; stored %d lineage events", path, load_events())
         return str(path)
 

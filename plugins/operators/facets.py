@@ -33,10 +33,10 @@ def input_dataset(uri: str, *, assertions: Iterable[Mapping]) -> InputDataset:
     return InputDataset(*dataset(uri), inputFacets=facets)
 
 
-def output_dataset(uri: str, *, of: Iterable[str], columns: Mapping, rows: int | None) -> OutputDataset:
+def output_dataset(uri: str, *, of: Iterable[str] | None, columns: Mapping, rows: int | None) -> OutputDataset:
     """A dataset that a task wrote. `of` and `columns` become its column lineage."""
     facets, statistics = {}, {}
-    if of or columns:
+    if of is not None:
         facets["columnLineage"] = column_lineage_dataset.ColumnLineageDatasetFacet(
             fields={
                 column: column_lineage_dataset.Fields(inputFields=[_field(source, name) for source, name in origins])

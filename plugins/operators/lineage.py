@@ -28,10 +28,15 @@ class LineageOperator(BaseOperator):
             self._inputs.setdefault(uri, {"assertions": []})["assertions"].extend(assertions)
 
     def wrote(
-        self, uri: str, *, of: Iterable[str] = (), columns: Columns | None = None, rows: int | None = None
+        self,
+        uri: str,
+        *,
+        of: Iterable[str] | None = None,
+        columns: Columns | None = None,
+        rows: int | None = None,
     ) -> None:
-        """The task wrote this dataset, out of the inputs `of` (all of the task's where none is named)."""
-        self._outputs[uri] = {"of": tuple(of), "columns": columns or {}, "rows": rows}
+        """The task wrote this dataset, out of the inputs `of`: all of the task's where None, nothing where empty."""
+        self._outputs[uri] = {"of": None if of is None else tuple(of), "columns": columns or {}, "rows": rows}
 
     def get_openlineage_facets_on_complete(self, task_instance):
         """What `execute` noted, as OpenLineage wants it; called by the provider after success and failure."""
@@ -41,7 +46,7 @@ class LineageOperator(BaseOperator):
 
         inputs = dict(self._inputs)
         for noted in self._outputs.values():
-            for uri in noted["of"]:
+            for uri in noted["of"] or ():
                 inputs.setdefault(uri, {"assertions": []})
         return OperatorLineage(
             inputs=[input_dataset(uri, **noted) for uri, noted in inputs.items()],

@@ -170,6 +170,17 @@ def test_upstream_and_downstream_walk_the_same_way_both_ways():
     ]
 
 
+def test_a_dataset_made_of_nothing_is_tied_to_no_input_of_its_job():
+    calendar = event(inputs=("raw_a",), outputs=())
+    calendar["outputs"] = [{"namespace": "n", "name": "int_days", "facets": column_lineage({}, [])}]
+
+    assert set(edges(calendar)) == set()
+
+
+def test_upkeep_of_a_table_is_no_step_on_the_way():
+    assert walk([Edge("a", "a", "maintain.expire")], "a", "upstream") == []
+
+
 def test_a_circle_ends():
     assert len(walk([Edge("a", "b", "j"), Edge("b", "a", "j")], "a", "downstream")) == 2
 
@@ -201,6 +212,22 @@ def test_columns_are_followed_through_a_model_in_house_style():
 
     assert found.inputs == ("iceberg://raw/fieldops__well_tests",)
     assert found.columns["oil_rate_bbl_per_day"] == (("iceberg://raw/fieldops__well_tests", "oil_rate"),)
+
+
+def test_a_macro_with_a_with_of_its_own_is_looked_through():
+    sql = """
+        with latest as (
+            with numbered as (select *, row_number() over () as n from "lakehouse"."raw"."fieldops__wells")
+            select * from numbered where n = 1 and case when x then true else error('no :) here') end
+        ),
+        renamed as (select id as well_id from latest)
+        select * from renamed
+    """
+
+    found = lineage_of("energypack", "stg_wells", sql, ["well_id"])
+
+    assert found.inputs == ("iceberg://raw/fieldops__wells",)
+    assert found.columns == {"well_id": (("iceberg://raw/fieldops__wells", "id"),)}
 
 
 def test_a_mart_of_two_models_keeps_their_columns_apart():

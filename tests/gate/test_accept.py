@@ -8,7 +8,8 @@ from include.errors import DeclarationError
 from include.gate import accept
 from include.gate.accept import Acceptance
 from include.gate.report import Result
-from tests.gate.operator import LAST_DAY, a_close
+from tests.gate.figures import LAST_DAY
+from tests.gate.operator import a_close
 
 NOW = datetime(2026, 11, 24, 16, 0, tzinfo=UTC)
 KEY = f"{LAST_DAY}@permian"

@@ -4,7 +4,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from tests.gate.operator import FROZEN_AT, LAST_DAY, META, a_close, marts
+from tests.gate.figures import FROZEN_AT, LAST_DAY, META
+from tests.gate.operator import a_close, marts
 
 TODAY = f"production_date = date '{LAST_DAY}'"
 
@@ -77,7 +78,8 @@ def test_negative_oil_stops_the_close(operator, judge):
 def test_25_hours_on_are_right_on_the_day_the_clocks_go_back(operator, judge):
     autumn = date(2026, 10, 31)  # its contract day ends on 1 November 07:00, after the change
     operator.workspace(
-        f"update stg_fieldops__daily_readings set hours_on = 25 where production_date in (date '{autumn}', date '{LAST_DAY}')"
+        f"""update stg_fieldops__daily_readings set hours_on = 25 where production_date in (date '{autumn}',
+            date '{LAST_DAY}')"""
     )
 
     on_change = judge(operator, "stage", "stg_fieldops__daily_readings", close=_same_files(operator, autumn, autumn))
@@ -127,6 +129,18 @@ def test_no_row_at_all_is_critical(operator, judge):
     assert named(report.failures) == {"landing_window: rows_in_window"}
 
 
+def test_a_window_that_only_a_partner_file_covers_can_be_closed(operator, judge):
+    day = date(2010, 5, 7)
+    operator.lakehouse(
+        f"create table raw.npd__daily_production as select 'W' as well_bore_code, date '{day}' as dateprd, {META}"
+    )
+    close = _same_files(operator, day, day, calendar="north_sea")
+
+    report = judge(operator, "landing", "landing_window", close=close)
+
+    assert report.success and report.warnings == ()
+
+
 def test_a_source_that_stands_still_is_critical(operator, judge):
     operator.lakehouse(
         f"update raw.fieldops__heartbeat set _source_at = timestamptz '{FROZEN_AT - timedelta(hours=4)}'"
@@ -145,7 +159,8 @@ def test_a_source_that_stands_still_is_critical(operator, judge):
 def test_a_table_that_differs_from_its_source_is_critical(operator, judge):
     operator.lakehouse(
         f"""insert into ops.reconciliations by name
-            select timestamptz '{FROZEN_AT}' as recorded_at, 'fieldops' as source, 'wells' as table_name, 'rows' as column_name,
+            select timestamptz '{FROZEN_AT}' as recorded_at, 'fieldops' as source, 'wells' as table_name,
+            'rows' as column_name,
                 '12' as source_value, '11' as raw_value, false as is_equal"""
     )
 
@@ -198,6 +213,19 @@ def test_a_whole_field_that_doubles_overnight_is_critical(operator, judge):
     assert failure.failing_rows == 1 and failure.sample_keys[0]["production_date"] == str(LAST_DAY)
 
 
+def test_a_well_that_jumps_against_its_published_days_is_critical_whatever_its_source(operator, judge):
+    first = LAST_DAY - timedelta(days=9)
+    operator.workspace(*marts("permian", first, LAST_DAY))
+    operator.workspace(
+        f"update fct_well_production_daily set oil_sm3 = oil_sm3 * 1000 where well_id = 'W04' and {TODAY}"
+    )
+
+    report = judge(operator, "mart", "fct_well_production_daily", close=_same_files(operator, first, LAST_DAY))
+
+    jump = found(report.failures, "fct_well_production_daily", "oil_to_usual")
+    assert jump.sample_keys == ({"well_id": "W04", "production_date": "2026-11-23", "oil_to_usual": "1000"},)
+
+
 def test_a_well_known_only_from_a_file_warns(operator, judge):
     operator.workspace("update dim_well set origin = 'npd' where well_id = 'W12'")
 
@@ -222,12 +250,15 @@ def test_nine_years_of_one_partner_file_pass_with_warnings_only(operator, judge)
     first, last = date(2007, 9, 1), date(2016, 12, 1)
     close = _same_files(operator, first, last, calendar="north_sea")
     rows = f"""
-        select format('NO 15/9-F-{{}}', n) as well_id, d::date as production_date, 100 * n as oil_sm3, 1000 * n as gas_sm3,
-            case when n = 1 and d in (date '2008-04-23', date '2009-03-03', date '2012-08-13', date '2012-08-14') then -14.19 else 5 end as water_sm3,
+        select format('NO 15/9-F-{{}}', n) as well_id, d::date as production_date, 100 * n as oil_sm3,
+        1000 * n as gas_sm3,
+            case when n = 1 and d in (date '2008-04-23', date '2009-03-03', date '2012-08-13',
+            date '2012-08-14') then -14.19 else 5 end as water_sm3,
             null as water_injected_sm3, 23 as hours_on, 'OP' as well_type, 'production' as flow_kind
         from range(1, 8) as w(n) cross join range(date '{first}', date '{last}' + 1, interval 1 day) as r(d)"""
     operator.lakehouse(
-        f"create table raw.npd__daily_production as select well_id as well_bore_code, production_date as dateprd, {META} from ({rows})"
+        f"""create table raw.npd__daily_production as select well_id as well_bore_code, production_date as dateprd,
+            {META} from ({rows})"""
     )
     operator.workspace(f"insert into stg_npd__daily_production by name {rows}")
 

@@ -4,11 +4,12 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from include.gate.accept import Acceptance
-from include.gate.data_docs import site_of
-from tests.gate.operator import LAST_DAY
+from include.gate.data_docs import drop_old, site_of
+from tests.gate.figures import LAST_DAY
 
 PATTERN = "stg_fieldops__daily_readings.expect_column_values_to_be_between.oil_to_usual"
-BREAK = f"update stg_fieldops__daily_readings set oil_reported = oil_reported * 1000 where well_id = 'W07' and production_date = date '{LAST_DAY}'"
+BREAK = f"""update stg_fieldops__daily_readings set oil_reported = oil_reported * 1000
+    where well_id = 'W07' and production_date = date '{LAST_DAY}'"""
 TABLE = "stg_fieldops__daily_readings"
 
 
@@ -51,6 +52,15 @@ def test_data_docs_name_the_failing_expectation_and_its_rows_and_need_no_network
     assert "oil_to_usual" in page and "W07" in page and "Twenty times" in page
     assert not re.search(r'(src|href)="(https?:)?//', index + page) and "<script" not in page
     assert f'href="{site.name}/index.html"' in (site.parent / "index.html").read_text()
+
+
+def test_old_pages_are_dropped_and_leave_the_index(operator, judge):
+    judge(operator, "mart", "dim_facility")
+    site = site_of(operator.close)
+
+    assert drop_old(datetime.now(UTC) - timedelta(days=1)) == 0 and site.is_dir()
+    assert drop_old(datetime.now(UTC) + timedelta(days=1)) == 1 and not site.exists()
+    assert site.name not in (site.parent / "index.html").read_text()
 
 
 def test_the_run_s_page_gathers_its_gates(operator, judge):

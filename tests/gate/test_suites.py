@@ -64,7 +64,8 @@ def test_a_suite_without_a_reason_is_refused(tmp_path, monkeypatch):
     (tmp_path / "pack").mkdir()
     (tmp_path / "pack" / "fct_bare.py").write_text(
         "import great_expectations as gx\n"
-        "SUITE = gx.ExpectationSuite(name='fct_bare', expectations=[gx.expectations.ExpectTableRowCountToBeBetween(min_value=1)])\n"
+        "at_least_one = gx.expectations.ExpectTableRowCountToBeBetween(min_value=1)\n"
+        "SUITE = gx.ExpectationSuite(name='fct_bare', expectations=[at_least_one])\n"
     )
     monkeypatch.setattr(suites, "EXPECTATIONS", tmp_path)
 

@@ -1,5 +1,7 @@
 """Killed at any instant, started again: no row lost, none twice. Source and raw must agree to the last digit."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -9,6 +11,7 @@ import psycopg
 import pytest
 
 from include.errors import LandingError
+from stack.leftovers import recorded
 
 pytestmark = pytest.mark.platform
 
@@ -21,7 +24,9 @@ def churn(dsn: str, table: str, stop: threading.Event, seed: int = 1) -> None:
             step += 1
             n = seed * 1_000_000 + step
             with connection.transaction():
-                connection.execute(f"insert into {table} select {n} * 100 + g, 'v' || g, {step} / 7.0 from generate_series(1, 10) g")
+                connection.execute(
+                    f"insert into {table} select {n} * 100 + g, 'v' || g, {step} / 7.0 from generate_series(1, 10) g"
+                )
                 connection.execute(f"update {table} set n = n + 0.01 where id % 7 = {step % 7} and id / 100 > {n} - 20")
                 connection.execute(f"delete from {table} where id % 11 = {step % 11} and id / 100 > {n} - 20")
                 connection.execute(f"update {table} set id = -id where id % 13 = 0 and id / 100 = {n}")
@@ -53,6 +58,29 @@ def test_a_worker_killed_under_churn_loses_nothing_and_lands_nothing_twice(trial
 
     assert trial.differences("churned") == []
     assert no_row_twice(trial, "churned")
+
+
+def test_a_catalog_killed_under_churn_loses_nothing_and_takes_nothing_twice(trial):
+    trial.make("mirrored", "id bigint primary key, v text, n numeric(18, 4)")
+    trial.make("beside", "id bigint primary key, v text, n numeric(18, 4)")
+    stop = threading.Event()
+    writers = [threading.Thread(target=churn, args=(trial.dsn, table, stop)) for table in ("mirrored", "beside")]
+    for writer in writers:
+        writer.start()
+    try:
+        for _ in range(3):
+            time.sleep(2.5)
+            for pid in recorded("seaweedfs").members():
+                os.kill(pid, signal.SIGKILL)
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    _await_catalog()
+    trial.settle(timeout=180)
+
+    assert trial.differences("mirrored", "beside") == []
+    assert no_row_twice(trial, "mirrored") and no_row_twice(trial, "beside")
 
 
 @pytest.mark.parametrize("rows", [100_000, pytest.param(1_000_000, marks=pytest.mark.torture)])
@@ -90,7 +118,8 @@ def test_a_full_load_killed_half_way_goes_on_while_the_stream_runs(trial):
     writer.start()
     try:
         code = (
-            "import os; from tests.land_cdc import worker_on; from include.land import full_load; full_load.CHUNK_ROWS = 100_000\n"
+            "import os; from tests.land_cdc import worker_on; from include.land import full_load\n"
+            "full_load.CHUNK_ROWS = 100_000\n"
             "copy, done = full_load._Job.copy, []\n"
             "def dying(self, *args):\n"
             "    if len(done) == 2: os._exit(9)\n"
@@ -156,6 +185,16 @@ def test_a_lost_slot_begins_a_new_epoch_that_loads_every_table_again(trial):
     assert connect.landed_position("trial")["epoch"] == before["epoch"] + 1
     assert trial.latest("orphaned", "id, v") == [(1, "stays"), (3, "comes"), (4, "streams")]
     assert trial.differences() == []
+
+
+def _await_catalog() -> None:
+    """The supervisor starts it again; it counts once a namespace call answers."""
+    from stack import seaweed
+
+    deadline = time.monotonic() + 120
+    while reason := seaweed.is_healthy():
+        assert time.monotonic() < deadline, reason
+        time.sleep(0.5)
 
 
 def _spool(trial):

@@ -93,6 +93,7 @@ class Capture:
             "landed": {"epoch": beat.mark.epoch, "commit_lsn": beat.mark.commit_lsn} if beat else None,
             "rows": self._rows,
             "commits": self._commits,
+            "trouble": self._writer.trouble,
             "waiting_rows": self._stream.ready.count,
             "ignored_columns": {t.table.name: sorted(t.ignored) for t in tables if t.ignored},
             "set_aside": {t.table.name: sum(t.refused.values()) for t in tables if t.refused},
@@ -124,9 +125,15 @@ class Capture:
         ready, waited = self._stream.ready, time.monotonic() - self._last_commit
         if ready.count >= settings.landing.commit_rows:
             return True
-        if any(sum(p.count for p in parts) for name, parts in (*ready.parts.items(), *ready.aside.items()) if name != HEARTBEAT):
+        if any(
+            sum(p.count for p in parts)
+            for name, parts in (*ready.parts.items(), *ready.aside.items())
+            if name != HEARTBEAT
+        ):
             return waited >= settings.landing.commit_every_s
-        asked = any(_ASKED_FOR in p.table["id"].to_pylist() for p in ready.parts.get(HEARTBEAT, ()) if p.table is not None)
+        asked = any(
+            _ASKED_FOR in p.table["id"].to_pylist() for p in ready.parts.get(HEARTBEAT, ()) if p.table is not None
+        )
         return asked or waited >= _IDLE_COMMIT_S
 
     def _table(self, name: Name) -> LandingTable | None:

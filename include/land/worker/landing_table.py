@@ -105,7 +105,9 @@ class LandingTable:
         refused = refused.append_column("row", pa.array(originals, pa.string()))
         refused = refused.append_column("reason", pa.array(list(aside.values()), pa.string()))
         if strange:
-            kept = pa.array([i for i in range(len(rows)) if not (i in aside and "drift policy" in aside[i])], pa.int64())
+            kept = pa.array(
+                [i for i in range(len(rows)) if not (i in aside and "drift policy" in aside[i])], pa.int64()
+            )
             whole = whole.take(kept)
         return whole, refused
 
@@ -123,7 +125,9 @@ class LandingTable:
             self.ignored |= {n for n in names if n not in self.kinds}
         return names
 
-    def _source_columns(self, names: list[str], rows: Rows, aside: dict[int, str]) -> tuple[dict[str, pa.Array], list[str | None]]:
+    def _source_columns(
+        self, names: list[str], rows: Rows, aside: dict[int, str]
+    ) -> tuple[dict[str, pa.Array], list[str | None]]:
         arrays: dict[str, pa.Array] = {}
         unchanged: list[str | None] = [None] * len(rows)
         learned = False

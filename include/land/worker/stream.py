@@ -36,7 +36,9 @@ class Part:
         with pa.OSFile(str(self.path), "rb") as file, pa.ipc.open_stream(file) as reader:
             for batch in reader:
                 rows = pa.Table.from_batches([batch])
-                yield rows.append_column("_commit_lsn", pa.repeat(pa.scalar(self.commit_lsn, pa.int64()), rows.num_rows))
+                yield rows.append_column(
+                    "_commit_lsn", pa.repeat(pa.scalar(self.commit_lsn, pa.int64()), rows.num_rows)
+                )
 
     def drop(self) -> None:
         if self.path is not None:
@@ -85,7 +87,9 @@ class Ready:
 class Stream:
     """Turns batches of Debezium's JSON lines into `Ready` parts. `table_of` finds or opens a captured table."""
 
-    def __init__(self, epoch: int, folder: Path, table_of: Callable[[Name], LandingTable | None], spool_rows: int = 20_000) -> None:
+    def __init__(
+        self, epoch: int, folder: Path, table_of: Callable[[Name], LandingTable | None], spool_rows: int = 20_000
+    ) -> None:
         self.epoch = epoch
         self._folder = folder
         self._table_of = table_of
