@@ -7,7 +7,7 @@ export HNAI_MAKE_STARTED := $(shell date +%s)
 export
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up down status logs reset close sql dbt add-table check test bench
+.PHONY: help env demo up down status logs reset close accept roll-back quarantine sql dbt add-table check test bench
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,15 @@ close: env ## close DAY=2026-01-31, or FROM=… TO=…; CALENDAR=, REASON=, ACCE
 	@$(RUN) close $(if $(DAY),--day "$(DAY)") $(if $(FROM),--from "$(FROM)") $(if $(TO),--to "$(TO)") \
 	  $(if $(PACK),--pack "$(PACK)") $(if $(CALENDAR),--calendar "$(CALENDAR)") \
 	  $(if $(REASON),--reason "$(REASON)") $(if $(ACCEPT),--accept "$(ACCEPT)")
+
+accept: env ## accept a failed gate for one close: ARGS="--help"
+	@PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m include.gate.accept $(ARGS)
+
+roll-back: env ## withdraw a published close: KEY=2026-01-31@calendar WHO="name" WHY="reason"
+	@PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m include.publish.rollback "$(KEY)" --who "$(WHO)" --why "$(WHY)"
+
+quarantine: env ## rows and files set aside, and their release: ARGS=list
+	@PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m include.gate.quarantine $(ARGS)
 
 sql: env ## SQL shell on the lakehouse; Q="select …" for one query
 	@$(RUN) sql $(if $(Q),-c "$(Q)")

@@ -114,8 +114,9 @@ def _missing(calendar: Calendar, first: date, last: date) -> tuple[date, date] |
 
 
 def _yesterday(calendar: Calendar) -> date:
-    """The contract day that ended last."""
-    return ContractDay(calendar.zone, calendar.contract_hour).last_ended(datetime.now(UTC))
+    """The contract day whose close was due last: it has ended, and so has its grace."""
+    due = datetime.now(UTC) - timedelta(minutes=calendar.grace_minutes)
+    return ContractDay(calendar.zone, calendar.contract_hour).last_ended(due)
 
 
 def _where(days: dict[str, date]) -> str:

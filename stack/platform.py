@@ -13,6 +13,7 @@ from stack.secrets import make_secrets
 from stack.services import AIRFLOW, LAKE, PLATFORM, SERVICES
 
 POLL_S = 0.1
+MOST_LIVES = 4  # a service that ended this often while one waited for it will not come up
 
 
 class NotHealthy(RuntimeError):
@@ -100,14 +101,17 @@ def _await(names: Iterable[str], progress: Progress) -> None:
     """Wait for services that start side by side; report each as it becomes healthy."""
     begun = time.monotonic()
     waiting = list(names)
+    lives: dict[str, set[int]] = {name: set() for name in waiting}
     while waiting:
+        states = supervisor.states()
         for name in list(waiting):
             reason = SERVICES[name].is_healthy()
             passed = time.monotonic() - begun
+            lives[name].add(states.get(name, {}).get("start", 0))
             if reason is None:
                 progress.done(name, passed)
                 waiting.remove(name)
-            elif passed > SERVICES[name].start_timeout_s:
+            elif passed > SERVICES[name].start_timeout_s or len(lives[name]) > MOST_LIVES:
                 raise NotHealthy(
                     f"{name} is not healthy after {passed:.0f} s: {reason}.\n"
                     f"Its log ends with:\n{_tail(name)}\nRead {SERVICES[name].log}, then run `make up` again."

@@ -118,41 +118,46 @@ def _as_unprivileged() -> list[str]:
     """What a command must start with so that it does not run as root.
 
     The unprivileged user may be unable to reach the environment or the state folder, as in a clone under `/root`.
-    It is then given the one capability of passing through folders, and loses every other.
+    It is then given the one capability that lets it pass and read, and loses every other.
     """
     if os.geteuid() != 0:
         return []
     setpriv = shutil.which("setpriv")
     if not setpriv:
-        raise RuntimeError(
-            "PostgreSQL cannot run as root, and `setpriv` (util-linux) is missing. Install it, or be a user."
-        )
+        raise RuntimeError("PostgreSQL cannot run as root, and `setpriv` (package util-linux) is missing. Install it.")
     group = pwd.getpwnam(UNPRIVILEGED).pw_gid
     prefix = [setpriv, f"--reuid={UNPRIVILEGED}", f"--regid={group}", "--clear-groups"]
-    blocked = next((path for path in (PROGRAMS, STATE) if not _can_be_reached(path)), None)
-    if not blocked:
+    needed = _capabilities_needed()
+    if not needed:
         return [*prefix, "--bounding-set=-all"]
-    capability = _passing_capability()
+    capability = next((name for name in needed if _may_give(name)), None)
     if not capability:
         raise RuntimeError(
-            f"PostgreSQL runs as the user {UNPRIVILEGED}, who cannot reach {blocked}. Clone to a folder that every "
-            f"user may pass, or move the two by VENV= and HNAI_STATE_DIR=."
+            f"PostgreSQL runs as the user {UNPRIVILEGED}, who cannot reach {PROGRAMS} or {STATE}. Clone to a folder "
+            f"that every user may pass, or move the two by VENV= and HNAI_STATE_DIR=."
         )
-    return [
-        *prefix,
-        *(f"--{what}=+{capability}" for what in ("inh-caps", "ambient-caps")),
-        f"--bounding-set=-all,+{capability}",
-    ]
+    # Without the secure bit, access(2) would forget the capability; exec leaves the ambient one alone.
+    given = [f"--{what}=+{capability}" for what in ("inh-caps", "ambient-caps")]
+    return [*prefix, "--securebits=+no_setuid_fixup", *given, f"--bounding-set=-all,+{capability}"]
 
 
-def _can_be_reached(path: Path) -> bool:
-    return all(folder.stat().st_mode & 0o001 for folder in (path.resolve(), *path.resolve().parents))
+CAPABILITIES = {"dac_override": 1, "dac_read_search": 2}  # their bits in Linux
 
 
-def _passing_capability() -> str | None:
-    bounding = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapBnd"))
-    held = int(bounding.split()[1], 16)
-    return "dac_read_search" if held & 1 << 2 else "dac_override" if held & 1 << 1 else None
+def _capabilities_needed() -> list[str]:
+    """The capabilities of which one would do, weakest first; none where file modes suffice."""
+    server = PROGRAMS / "postgres"
+    if not server.stat().st_mode & 0o001:
+        return ["dac_override"]
+    folders = {folder for path in (PROGRAMS, STATE) for folder in (path.resolve(), *path.resolve().parents)}
+    return [] if all(folder.stat().st_mode & 0o001 for folder in folders) else ["dac_read_search", "dac_override"]
+
+
+def _may_give(capability: str) -> bool:
+    """Whether this root holds the capability; in a container it may not."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    held = int(next(line for line in status if line.startswith("CapBnd")).split()[1], 16)
+    return bool(held & 1 << CAPABILITIES[capability])
 
 
 def _give_to_unprivileged(path: Path) -> None:

@@ -144,7 +144,7 @@ def _shared_columns(table: Table, columns: tuple[Column, ...]) -> list[tuple[Col
 def _source_figures(
     connection: psycopg.Connection, table: Table, columns: list[tuple[Column, pa.DataType]]
 ) -> dict[str, str]:
-    inner = ", ".join(f"{_finite(c)} as {quoted(c.name)}" for c, _ in columns)
+    inner = ", ".join(f"{c.select()} as {quoted(c.name)}" for c, _ in columns)
     parts = ["count(*)"]
     for column, kind in columns:
         parts += [f"count({quoted(column.name)})", _source_sum(quoted(column.name), column, kind)]
@@ -213,12 +213,6 @@ def _figures(row: tuple[Any, ...], columns: list[tuple[Column, pa.DataType]]) ->
 def _plain(total: Any) -> str:
     text = f"{total:f}" if hasattr(total, "as_tuple") else str(total)
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _finite(column: Column) -> str:
-    if column.type == "numeric" and pa.types.is_decimal(column.arrow):
-        return f"nullif({quoted(column.name)}, 'NaN')"
-    return column.select()
 
 
 def _source_sum(name: str, column: Column, kind: pa.DataType) -> str:

@@ -83,7 +83,7 @@ class Column:
         """The SQL by which a full load reads it, so that it equals what the stream brings."""
         name = quoted(self.name)
         if self.type == "numeric":
-            return name if pa.types.is_decimal(self.arrow) else f"{name}::text"
+            return f"nullif({name}, 'NaN')" if pa.types.is_decimal(self.arrow) else f"{name}::text"
         if self.type in ("date", "timestamp", "timestamptz"):
             return f"case when isfinite({name}) then {name} end"
         if self.type == "int2":
@@ -122,6 +122,22 @@ def read_columns(
         if not column.generated:
             found.setdefault((schema, table), []).append(column)
     return {name: tuple(columns) for name, columns in found.items()}
+
+
+_IDENTITY = """
+select case c.relreplident when 'f' then null else coalesce(
+    (select array_agg(a.attname::text) from pg_index i
+     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
+     where i.indrelid = c.oid and case c.relreplident when 'i' then i.indisreplident else i.indisprimary end), '{}') end
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = %s and c.relname = %s
+"""
+
+
+def read_identity(connection: psycopg.Connection, schema: str, table: str) -> frozenset[str] | None:
+    """The columns that a delete tells of; None where it tells of all (full replica identity)."""
+    row = connection.execute(_IDENTITY, [schema, table]).fetchone()
+    return frozenset(row[0]) if row and row[0] is not None else None
 
 
 def to_json(columns: Iterable[Column]) -> str:

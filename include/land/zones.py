@@ -5,6 +5,7 @@ the value of `asset_id` is the key of `wells`; that row's `field_code` is the ke
 The first path that leads to a zone counts. A zone once found is kept, so a row deleted since still has one.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,9 @@ from include.errors import DeclarationError
 from include.land.source_schema import quoted
 
 
+RETRY_S = 30.0  # a value without a zone is looked for again after this
+
+
 class Zones:
     """Zones by row of one source. `query` asks the source."""
 
@@ -21,7 +25,7 @@ class Zones:
         self._source = source
         self._query = query
         self._found: dict[tuple, dict[str, str]] = {}
-        self._missed: dict[tuple, set[str]] = {}
+        self._missed: dict[tuple, dict[str, float]] = {}  # value -> when it was last looked for
 
     @property
     def unknown(self) -> int:
@@ -32,14 +36,17 @@ class Zones:
         """The zone of each value of the lookup column; the source is asked again for values not seen before."""
         paths = tuple(tuple(path) for path in table.zone_lookup["paths"])
         texts = [None if v is None else str(v) for v in values]
-        found, missed = self._found.setdefault(paths, {}), self._missed.setdefault(paths, set())
-        new = {t for t in texts if t is not None and t not in found and t not in missed}
+        found, missed = self._found.setdefault(paths, {}), self._missed.setdefault(paths, {})
+        now = time.monotonic()
+        new = {t for t in texts if t is not None and t not in found and now - missed.get(t, -RETRY_S) >= RETRY_S}
         if new:
             for path in paths:
                 for value, zone in self._query(self.path_sql(path)):
                     if zone is not None:
                         found.setdefault(value, zone)
-            missed |= new - found.keys()
+            missed |= dict.fromkeys(new - found.keys(), now)
+            for value in found.keys() & missed.keys():
+                del missed[value]
         return [None if t is None else found.get(t) for t in texts]
 
     def known(self, table: Table) -> dict[str, str]:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Origins = tuple[tuple[str, str], ...]  # (URI, column)
-RELATION = re.compile(r'"[^"]+"\.("[^"]+"\."[^"]+")')  # dbt writes every relation as "database"."schema"."name"
+RELATION = re.compile(r'"[^"]+"\."[^"]+"\."[^"]+"')  # as dbt writes every one: "database"."schema"."name"
+DIALECT = re.compile(
+    r"\s+by\s+name\b|\s+at\s*\(version\s*=>\s*\d+\)", re.IGNORECASE
+)  # DuckDB's own, unknown to the parser
+EXPRESSION = re.compile(r"(\w+)\s+as\s*\(", re.IGNORECASE)
 NESTED = re.compile(r"as\s*\(\s*with\s", re.IGNORECASE)
 STAR_AT_THE_END = re.compile(r"select\s+\*\s+from\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 
@@ -45,7 +49,7 @@ def lineage_of(pack: str, name: str, sql: str, columns: Iterable[str]) -> ModelL
     from openlineage_sql import parse
 
     uri = model_uri(pack, name)
-    sql, names = without_nesting(sql.strip()), ", ".join(columns)
+    sql, names = without_nesting(DIALECT.sub("", sql.strip())), ", ".join(columns)
     star = STAR_AT_THE_END.search(sql)
     if star and names:  # house style: a model ends so, and the parser has to be told what the star is
         sql = f"{sql[: star.start()]}select {names} from {star.group(1)}"
@@ -56,10 +60,11 @@ def lineage_of(pack: str, name: str, sql: str, columns: Iterable[str]) -> ModelL
         return ModelLineage(uri, (), {})
     if found is None:
         return ModelLineage(uri, (), {})
-    inputs = {table.name: _uri(pack, table.schema, table.name) for table in found.in_tables}
-    only = next(iter(inputs.values())) if len(inputs) == 1 else None
-    traced = {c.descendant.name: _origins(c.lineage, inputs, only) for c in found.column_lineage}
-    return ModelLineage(uri, tuple(sorted(set(inputs.values()))), {c: o for c, o in traced.items() if o})
+    uris = sorted(_uri(pack, table.schema, table.name) for table in found.in_tables)
+    inputs = {uri.rsplit("/", 1)[1]: uri for uri in uris}  # of a mart and its published self, the one being built
+    known = {**_expressions_of_one_table(sql, inputs), **inputs}
+    traced = {c.descendant.name: _origins(c.lineage, known) for c in found.column_lineage}
+    return ModelLineage(uri, tuple(dict.fromkeys(uris)), {c: o for c, o in traced.items() if o})
 
 
 def without_nesting(sql: str) -> str:
@@ -91,14 +96,24 @@ def _closing(sql: str, start: int) -> int:
     return -1
 
 
-def _origins(lineage: Iterable, inputs: Mapping[str, str], only: str | None) -> Origins:
-    """The columns of real tables; one of a common table expression stands for the model's input, if that is one."""
-    found = set()
-    for origin in lineage:
-        table = origin.origin.name if origin.origin else None
-        if uri := inputs.get(table, only):
-            found.add((uri, origin.name))
-    return tuple(sorted(found))
+def _origins(lineage: Iterable, known: Mapping[str, str]) -> Origins:
+    """The columns that one is made of, as far as they are of a known table."""
+    found = ((known.get(origin.origin.name), origin.name) for origin in lineage if origin.origin)
+    return tuple(sorted({(uri, column) for uri, column in found if uri}))
+
+
+def _expressions_of_one_table(sql: str, inputs: Mapping[str, str]) -> dict[str, str]:
+    """Each common table expression that reads one table alone, with that table's URI.
+
+    The parser stops at its `select *`; the column's name is the table's own, unless the expression made it.
+    """
+    found = {}
+    for match in EXPRESSION.finditer(sql):
+        body = sql[match.end() - 1 : _closing(sql, match.end() - 1)]
+        names = {relation.rsplit('"', 2)[1] for relation in RELATION.findall(body)}
+        if len(names) == 1 and (uri := inputs.get(*names)):
+            found[match.group(1)] = uri
+    return found
 
 
 def _uri(pack: str, schema: str | None, name: str) -> str:

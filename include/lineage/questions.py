@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from include.errors import HnaiError
-from include.lineage.edges import Edge, edges, key
+from include.lineage.edges import Edge, dataset_keys, edges, key
 from include.lineage.naming import dataset
 
 Direction = Literal["upstream", "downstream"]
@@ -40,7 +40,7 @@ def walk(graph: Iterable[Edge], start: str, direction: Direction, column: str = 
 
 
 def stored_edges() -> set[Edge]:
-    """The edges of the latest completed event of every job, per set of datasets that it touched."""
+    """What each job last said about each dataset that it wrote: a model that reads less today has less upstream."""
     from include import lakehouse
 
     if not lakehouse.exists("ops.lineage_events"):
@@ -52,9 +52,21 @@ def stored_edges() -> set[Edge]:
             from lakehouse.ops.lineage_events
             where event_type = 'COMPLETE' and outputs <> '[]'
             group by job_name, inputs, outputs
+            order by max(event_time) desc
             """
         ).fetchall()
-    return {edge for (event,) in latest for edge in edges(json.loads(event))}
+    return latest_edges(json.loads(event) for (event,) in latest)
+
+
+def latest_edges(events: Iterable[Mapping[str, Any]]) -> set[Edge]:
+    """The edges of events that come newest first: of two by one job into one dataset, the newer counts."""
+    found: set[Edge] = set()
+    told: set[tuple[str, str]] = set()
+    for event in events:
+        wrote = {(event["job"]["name"], target) for target in dataset_keys(event.get("outputs"))}
+        found.update(edge for edge in edges(event) if (edge.job, edge.target) not in told)
+        told |= wrote
+    return found
 
 
 def resolve(name: str) -> str:

@@ -17,6 +17,8 @@ from include import lakehouse
 from include.errors import DeclarationError, LakehouseError
 from include.ops.tables import schema
 
+# Every record is a commit: merged manifests keep a log of a thousand of them as quick to read as one of ten.
+_PROPERTIES = {"commit.manifest-merge.enabled": "true", "commit.manifest.min-count-to-merge": "10"}
 _ready: set[tuple[int, str]] = set()  # (process, table) pairs known to exist with all their columns
 
 
@@ -36,7 +38,7 @@ def record(table: str, rows: Iterable[Mapping[str, Any]]) -> int:
         return 0
     arrow = pa.Table.from_pylist(filled, schema=declared)
     if (os.getpid(), table) not in _ready:
-        lakehouse.ensure_table(f"ops.{table}", declared)
+        lakehouse.ensure_table(f"ops.{table}", declared, properties=_PROPERTIES)
         _ready.add((os.getpid(), table))
     lakehouse.append(f"ops.{table}", arrow)
     return len(filled)

@@ -56,12 +56,13 @@ def test_a_forged_token_is_no_login(stranger):
         stranger.get("/reports/energypack/v1.html")
 
 
-def test_a_reader_sees_the_report_in_a_sandbox(reader):
+def test_a_reader_sees_the_report_and_no_script_in_it_runs(reader):
     page = reader.get("/reports/energypack/v1.html")
 
     assert (page.status_code, page.text) == (200, "<h1>Closed</h1>")
     policy = page.headers["content-security-policy"]
-    assert policy.startswith("sandbox ") and "allow-same-origin" not in policy
+    assert policy.startswith("default-src 'none';") and "script-src" not in policy
+    assert "form-action 'none'" in policy
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from include.lineage import store
 from include.lineage.edges import Edge, edges
 from include.lineage.models import lineage_of
 from include.lineage.naming import dataset, mart_uri, model_uri, raw_uri
-from include.lineage.questions import coverage, walk
+from include.lineage.questions import coverage, latest_edges, walk
 
 
 def test_what_landing_writes_is_what_the_build_reads():
@@ -181,6 +181,14 @@ def test_upkeep_of_a_table_is_no_step_on_the_way():
     assert walk([Edge("a", "a", "maintain.expire")], "a", "upstream") == []
 
 
+def test_what_a_job_says_today_replaces_what_it_said_before():
+    newer, older = event(2, inputs=("a",), outputs=("b",)), event(1, inputs=("a", "gone"), outputs=("b", "other"))
+
+    found = latest_edges([newer, older])
+
+    assert {(e.source, e.target) for e in found} == {("n a", "n b"), ("n a", "n other"), ("n gone", "n other")}
+
+
 def test_a_circle_ends():
     assert len(walk([Edge("a", "b", "j"), Edge("b", "a", "j")], "a", "downstream")) == 2
 
@@ -244,6 +252,38 @@ def test_a_mart_of_two_models_keeps_their_columns_apart():
     assert found.inputs == ("workspace://energypack/stg_tests", "workspace://energypack/stg_wells")
     assert found.columns["well_name"] == (("workspace://energypack/stg_wells", "name"),)
     assert found.columns["oil_sm3"] == (("workspace://energypack/stg_tests", "oil"),)
+
+
+def test_columns_are_followed_through_the_inputs_first_style():
+    sql = """
+        with tests as (select *, date '2026-01-01' as production_date from "x"."main"."stg_tests"),
+        wells as (select * from "x"."main"."int_wells" where calendar = 'permian'),
+        joined as (
+            select wells.calendar, tests.well_id, cast(tests.oil_rate * 2 as decimal(38, 6)) as oil
+            from tests inner join wells on tests.well_id = wells.well_id
+        )
+        select * from joined
+    """
+
+    found = lineage_of("energypack", "fct", sql, ["calendar", "well_id", "oil"])
+
+    assert found.columns["calendar"] == (("workspace://energypack/int_wells", "calendar"),)
+    assert found.columns["oil"] == (("workspace://energypack/stg_tests", "oil_rate"),)
+
+
+def test_what_was_published_before_is_an_input_too():
+    sql = """
+        with days as (
+            select * from "x"."main"."fct_daily" where false
+            union all by name
+            select * from lakehouse.energypack.fct_daily at (version => 123)
+        )
+        select * from days
+    """
+
+    found = lineage_of("energypack", "fct_monthly", sql, ["oil_sm3"])
+
+    assert found.inputs == ("iceberg://energypack/fct_daily", "workspace://energypack/fct_daily")
 
 
 def test_sql_that_nobody_can_parse_has_no_lineage_and_does_no_harm():

@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from include.catalog import Table
 from include.catalog import source as declared
 from include.errors import HnaiError
-from include.land.source_schema import Column, read_columns
+from include.land.source_schema import Column, read_columns, read_identity
 from include.land.source_setup import HEARTBEAT, captured_tables
 from include.land.worker.jvm import Engine
 from include.land.worker.landing_table import LandingTable
@@ -82,8 +82,10 @@ class Capture:
         self._engine.close()
 
     def refresh(self) -> None:
-        """Look again for tables that were not declared before."""
+        """Look again for tables that were not declared before, and at what the source says of the others."""
         self._undeclared.clear()
+        for table in list(self._tables.values()):
+            table.is_stale = True
 
     def report(self) -> dict[str, Any]:
         """What is known without asking anybody."""
@@ -152,7 +154,7 @@ class Capture:
         name = (table.schema, table.name)
         with self._lock:
             if name not in self._tables:
-                self._tables[name] = LandingTable(table, self._columns_of, self._zones.of)
+                self._tables[name] = LandingTable(table, self._describe, self._zones.of)
             self._undeclared.pop(name, None)
             return self._tables[name]
 
@@ -161,9 +163,10 @@ class Capture:
             if (table.schema, table.name) == HEARTBEAT:
                 self._open(table)
 
-    def _columns_of(self, table: Table) -> tuple[Column, ...]:
+    def _describe(self, table: Table) -> tuple[tuple[Column, ...], frozenset[str] | None]:
+        name = (table.schema, table.name)
         with psycopg.connect(self._dsn, autocommit=True) as connection:
-            return read_columns(connection, [(table.schema, table.name)]).get((table.schema, table.name), ())
+            return read_columns(connection, [name]).get(name, ()), read_identity(connection, *name)
 
     def _query(self, sql: str) -> list[tuple]:
         with psycopg.connect(self._dsn, autocommit=True) as connection:

@@ -93,9 +93,10 @@ class Connector:
             self._thread = None
 
     def refresh(self) -> None:
-        """Read the declaration again: tables may have been added to the running stream."""
+        """Read the declaration again: tables may have been added to the running stream. A failed one is tried at once."""
         if self._capture:
             self._capture.refresh()
+        self._wake.set()
 
     def _run(self) -> None:
         pause_s = 1.0
@@ -116,6 +117,7 @@ class Connector:
             self.state = "FAILED"
             log.error("Connector %s failed, trying again in %.0f s: %s", self.name, pause_s, self.trace)
             self._wake.wait(pause_s)
+            self._wake.clear()
             pause_s = 1.0 if time.monotonic() - began > 300 else min(pause_s * 2, _LONGEST_PAUSE_S)
         self.state = "PAUSED" if self.paused else "STOPPED"
 

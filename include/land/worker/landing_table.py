@@ -53,11 +53,11 @@ class LandingTable:
     def __init__(
         self,
         table: Table,
-        read_columns: Callable[[Table], tuple[Column, ...]],
+        describe: Callable[[Table], tuple[tuple[Column, ...], frozenset[str] | None]],
         zones_of: Callable[[Table, list[Any]], list[str | None]],
     ) -> None:
         self.table = table
-        self._read_columns = read_columns
+        self._describe = describe
         self._zones_of = zones_of
         self.columns: dict[str, Column] = {}
         self.ignored: set[str] = set()  # columns that the source has and the drift policy keeps out
@@ -67,7 +67,8 @@ class LandingTable:
         self.mark = raw_table.mark(self.target)
 
     def learn(self) -> None:
-        columns = self._read_columns(self.table)
+        self.is_stale = False
+        columns, self.identity = self._describe(self.table)
         self.columns |= {c.name: c for c in columns}
         self.target = raw_table.ensure(self.table, columns)
         self._see_target()
@@ -82,6 +83,14 @@ class LandingTable:
 
     def to_arrow(self, rows: Rows, epoch: int) -> tuple[pa.Table, pa.Table | None]:
         """The rows as raw keeps them, and those set aside. `_commit_lsn` is there for rows whose transaction ended."""
+        if self.is_stale:
+            self.learn()
+        if (
+            self.identity is not None
+        ):  # of a deleted row only these are told; Debezium makes up the rest where null may not be
+            for i, operation in enumerate(rows.operations):
+                if operation == "d":
+                    rows.values[i] = {k: v for k, v in (rows.values[i] or {}).items() if k in self.identity}
         names = self._names(rows.values)
         aside: dict[int, str] = {}
         if strange := [n for n in names if n in self.ignored and self.table.drift_of(n) == "quarantine"]:
