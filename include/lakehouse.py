@@ -21,8 +21,14 @@ from pyiceberg.exceptions import (
     NoSuchTableError,
     TableAlreadyExistsError,
 )
-from pyiceberg.expressions import BooleanExpression
-from pyiceberg.io.pyarrow import _pyarrow_to_schema_without_ids
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression
+from pyiceberg.expressions.visitors import bind
+from pyiceberg.io.pyarrow import (
+    ArrowScan,
+    _dataframe_to_data_files,
+    _expression_to_complementary_pyarrow,
+    _pyarrow_to_schema_without_ids,
+)
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.table import CommitTableRequest, Table, TableIdentifier, Transaction
@@ -250,10 +256,25 @@ def appended(target: Table, rows: pa.Table, summary: Mapping[str, str] | None = 
 def replaced(target: Table, rows: pa.Table, window: BooleanExpression, summary: Mapping[str, str] | None = None) -> Transaction:
     """A transaction that puts `rows` in the place of all rows in `window`, prepared but not committed.
 
-    Copy-on-write: no delete file is made, and a file that only overlaps the window is rewritten without it.
+    Copy-on-write and one snapshot: no delete file is made. What a file that overlaps the window holds outside it
+    is written again together with `rows`, so a partition keeps one file however often its windows are replaced.
     """
+    bound = bind(target.schema(), window, case_sensitive=True)
+    outside = _expression_to_complementary_pyarrow(bound, target.schema())
+    reader = ArrowScan(target.metadata, target.io, target.schema(), AlwaysTrue())
+    gone, new = [], [conform(rows, target)]
+    for task in target.scan(row_filter=window).plan_files():
+        held = reader.to_table([task])
+        kept = held.filter(outside)
+        if kept.num_rows < held.num_rows:
+            gone.append(task.file)
+            new.append(conform(kept, target))
     tx = target.transaction()
-    tx.overwrite(conform(rows, target), overwrite_filter=window, snapshot_properties=dict(summary or {}))
+    with tx.update_snapshot(snapshot_properties=dict(summary or {})).overwrite() as swap:
+        for old in gone:
+            swap.delete_data_file(old)
+        for written in _dataframe_to_data_files(table_metadata=target.metadata, df=pa.concat_tables(new), io=target.io):
+            swap.append_data_file(written)
     return tx
 
 

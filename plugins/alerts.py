@@ -66,16 +66,16 @@ def clear_hint(dag_id: str, task_id: str, run_id: str, task: Any) -> str:
 
 def _what(error: BaseException | str | None, reason: str | None) -> str:
     if error:
-        return str(error).strip() or type(error).__name__
+        return (str(error).strip() or type(error).__name__).splitlines()[0]
     return reason or "The task's process was lost (killed, or the machine restarted)"
 
 
 def _detail(error: BaseException | str | None) -> dict[str, Any]:
-    """What a gate attached to its failure, at most five failing rows each; else the kind of error."""
+    """What a gate attached to its failure, at most five failing rows each; else the error in full."""
     found = getattr(error, "detail", None)
-    if found is None:
-        return {"error": type(error).__name__} if isinstance(error, BaseException) else {}
-    return {"expectations": [_shortened(e) for e in found]}
+    if found is not None:
+        return {"expectations": [_shortened(e) for e in found]}
+    return {"error": type(error).__name__, "message": str(error)} if isinstance(error, BaseException) else {}
 
 
 def _shortened(expectation: dict[str, Any]) -> dict[str, Any]:

@@ -131,6 +131,8 @@ def appended(
         tx.set_properties(**properties)
     with tx.update_snapshot(snapshot_properties=dict(summary)).merge_append() as snapshot:
         for chunk in chunks:
+            if not chunk.num_rows:
+                continue
             rows = lakehouse.conform(chunk, target)
             for file in _dataframe_to_data_files(table_metadata=tx.table_metadata, df=rows, io=target.io):
                 snapshot.append_data_file(file)

@@ -14,7 +14,6 @@ from include.catalog import source as declared
 from include.errors import DeclarationError
 from include.land.source_schema import quoted
 
-
 RETRY_S = 30.0  # a value without a zone is looked for again after this
 
 

@@ -9,10 +9,12 @@ import pytest
 from include.catalog import Table
 from include.errors import DeclarationError, LandingError
 from include.land.local_time import offsets_table, to_utc
+from include.land.raw_table import Mark
 from include.land.schema_check import compare
 from include.land.source_schema import Column
 from include.land.worker.connectors import check, resolve
 from include.land.worker.decode import UNCHANGED, convert, take_unchanged
+from include.land.worker.stream import Stream
 from include.settings import settings
 
 
@@ -110,6 +112,68 @@ def test_a_frozen_column_never_has_its_table_loaded_again():
     after = (Column(1, "id", "int4", -1), Column(2, "kept_out", "text", -1, filled="{x}"))
     (change,) = compare(TABLE, (Column(1, "id", "int4", -1),), after)
     assert (change.kind, change.drift, change.needs_load) == ("added", "freeze", False)
+
+
+class PlainTable:
+    """A table whose conversion is the identity: what the stream hands over can be read off."""
+
+    mark = Mark(1, 100)
+
+    def to_arrow(self, rows, epoch):
+        columns = {"id": [v["id"] for v in rows.values], "_seq": rows.places}
+        return pa.table(columns | ({"_commit_lsn": rows.commits} if rows.commits else {})), None
+
+
+def begin() -> bytes:
+    return b'{"status": "BEGIN", "id": "1:0"}'
+
+
+def change(key: int, place: int) -> bytes:
+    source = '{"schema": "public", "table": "t", "lsn": 1, "ts_us": 1}'
+    row = f'"op": "c", "before": null, "after": {{"id": {key}}}'
+    return f'{{{row}, "source": {source}, "transaction": {{"total_order": {place}}}}}'.encode()
+
+
+def end(lsn: int) -> bytes:
+    return f'{{"status": "END", "id": "1:{lsn}"}}'.encode()
+
+
+def landed(stream: Stream) -> list[tuple[int, int]]:
+    parts = stream.take().parts.get(("public", "t"), [])
+    return [(r["id"], r["_commit_lsn"]) for part in parts for batch in part.batches() for r in batch.to_pylist()]
+
+
+def stream_on(folder, spool_rows: int = 1000) -> Stream:
+    return Stream(1, folder / "spool", lambda name: PlainTable(), spool_rows)
+
+
+def test_only_whole_transactions_are_ready_and_the_last_end_is_what_to_acknowledge(tmp_path):
+    stream = stream_on(tmp_path)
+    last_end = stream.feed(b"\n".join([begin(), change(1, 1), change(2, 2), end(200), begin(), change(3, 1)]))
+    assert (last_end, landed(stream)) == (3, [(1, 200), (2, 200)])
+    assert (stream.feed(b"\n".join([change(4, 2), end(300)])), landed(stream)) == (1, [(3, 300), (4, 300)])
+
+
+def test_what_is_in_already_is_left_out(tmp_path):
+    stream = stream_on(tmp_path)
+    stream.feed(b"\n".join([begin(), change(1, 1), end(100), begin(), change(2, 1), end(101)]))
+    assert landed(stream) == [(2, 101)]
+
+
+def test_what_waits_already_is_not_taken_a_second_time(tmp_path):
+    stream = stream_on(tmp_path)
+    stream.feed(b"\n".join([begin(), change(1, 1), end(200), begin(), change(2, 1)]))
+    stream.feed(b"\n".join([begin(), change(1, 1), end(200), begin(), change(2, 1), end(300)]))  # delivered again
+    assert landed(stream) == [(1, 200), (2, 300)]
+
+
+def test_a_transaction_larger_than_memory_waits_in_files_and_keeps_its_order(tmp_path):
+    stream = stream_on(tmp_path, spool_rows=2)
+    stream.feed(b"\n".join([begin(), change(1, 1), end(200), begin(), change(2, 1), change(3, 2)]))
+    stream.feed(b"\n".join([change(4, 3), change(5, 4)]))
+    assert list((tmp_path / "spool").iterdir())
+    stream.feed(b"\n".join([change(6, 5), end(300), begin(), change(7, 1), end(400)]))
+    assert landed(stream) == [(1, 200), (2, 300), (3, 300), (4, 300), (5, 300), (6, 300), (7, 400)]
 
 
 CONFIG = {

@@ -46,7 +46,7 @@ def test_a_key_change_and_a_key_swap_in_one_transaction(trial):
 
 
 def test_a_deleted_row_tells_its_key_and_makes_nothing_up(trial):
-    trial.make("deleted", "id int primary key, v text not null, at timestamptz not null, n int")
+    trial.make("deleted", "id int primary key, v text not null, seen_at timestamptz not null, n int")
     trial.make("deleted_whole", "id int primary key, v text not null")
     trial.db.execute("alter table deleted_whole replica identity full")
     trial.land()
@@ -54,7 +54,7 @@ def test_a_deleted_row_tells_its_key_and_makes_nothing_up(trial):
     trial.db.execute("insert into deleted_whole values (1, 'v'); delete from deleted_whole")
     trial.settle()
 
-    assert trial.rows("deleted", "id, v, at, n", "_op = 'd'") == [(1, None, None, None)]
+    assert trial.rows("deleted", "id, v, seen_at, n", "_op = 'd'") == [(1, None, None, None)]
     assert trial.rows("deleted_whole", "id, v", "_op = 'd'") == [(1, "v")]
 
 

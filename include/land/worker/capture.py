@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -62,6 +63,7 @@ class Capture:
         self._writer = Writer(self._epoch, HEARTBEAT, self._table)
         self._last_commit = 0.0
         self._rows, self._commits = 0, 0
+        self._acknowledge: Callable[[], None] = lambda: None  # up to the last transaction that has ended
         self._error: BaseException | None = None
         self._closed = False
         properties = {k: v for k, v in resolved.items() if not k.startswith(_OURS)}
@@ -108,15 +110,15 @@ class Capture:
             raise RuntimeError("the capture has stopped")
         try:
             last_end = self._stream.feed(payload)
-            if last_end is None:
-                return
+            if last_end is not None:
+                self._acknowledge = partial(acknowledge, last_end)
             if self._is_due():
                 ready = self._stream.take()
                 self._writer.commit(ready)
                 self._rows += ready.count
                 self._commits += 1
                 self._last_commit = time.monotonic()
-                acknowledge(last_end)
+                self._acknowledge()
         except BaseException as error:
             if not self._closed:  # a stop interrupts whatever waits in Java: what was not acknowledged comes again
                 self._error = error
@@ -125,18 +127,14 @@ class Capture:
 
     def _is_due(self) -> bool:
         ready, waited = self._stream.ready, time.monotonic() - self._last_commit
-        if ready.count >= settings.landing.commit_rows:
+        if not ready.count:
+            return False
+        beats = ready.parts.get(HEARTBEAT, ())
+        if any(_ASKED_FOR in p.table["id"].to_pylist() for p in beats if p.table is not None):
             return True
-        if any(
-            sum(p.count for p in parts)
-            for name, parts in (*ready.parts.items(), *ready.aside.items())
-            if name != HEARTBEAT
-        ):
-            return waited >= settings.landing.commit_every_s
-        asked = any(
-            _ASKED_FOR in p.table["id"].to_pylist() for p in ready.parts.get(HEARTBEAT, ()) if p.table is not None
-        )
-        return asked or waited >= _IDLE_COMMIT_S
+        if ready.count == sum(p.count for p in beats):
+            return waited >= _IDLE_COMMIT_S
+        return waited >= settings.landing.commit_every_s or ready.count >= settings.landing.commit_rows
 
     def _table(self, name: Name) -> LandingTable | None:
         found = self._tables.get(name)

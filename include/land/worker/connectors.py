@@ -93,7 +93,7 @@ class Connector:
             self._thread = None
 
     def refresh(self) -> None:
-        """Read the declaration again: tables may have been added to the running stream. A failed one is tried at once."""
+        """Read the declaration again, as tables may have joined the running stream. A failed one is tried at once."""
         if self._capture:
             self._capture.refresh()
         self._wake.set()

@@ -99,6 +99,7 @@ class Stream:
         self._open: dict[Name, Rows] = {}
         self._spools: dict[tuple[Name, bool], _Spool] = {}
         self._ended: dict[Name, Rows] = {}
+        self._highest = 0  # the last transaction that ended here, landed or waiting
         self.ready = Ready()
 
     def feed(self, payload: bytes) -> int | None:
@@ -139,6 +140,10 @@ class Stream:
         return ready
 
     def _end(self, commit_lsn: int) -> None:
+        if commit_lsn <= self._highest:  # Debezium has restarted by itself and delivers again what was not acknowledged
+            self._forget_open()
+            return
+        self._highest = commit_lsn
         if self._spools:
             self._spool_open()
             for (name, is_aside), spool in self._spools.items():
