@@ -257,7 +257,7 @@ def replaced(target: Table, rows: pa.Table, window: BooleanExpression, summary: 
     """A transaction that puts `rows` in the place of all rows in `window`, prepared but not committed.
 
     Copy-on-write and one snapshot: no delete file is made. What a file that overlaps the window holds outside it
-    is written again together with `rows`, so a partition keeps one file however often its windows are replaced.
+    is written again together with `rows`, so replacing a window again and again adds no file.
     """
     bound = bind(target.schema(), window, case_sensitive=True)
     outside = _expression_to_complementary_pyarrow(bound, target.schema())

@@ -1,5 +1,6 @@
 """Ask Airflow for a close of every calendar, and follow it to its end."""
 
+import importlib
 import time
 from dataclasses import dataclass, field
 from datetime import date
@@ -44,11 +45,40 @@ def close_days(pack: str, calendar: str, first: date, last: date, *, reason: str
     names = [one.name for one in calendars(pack)]
     if calendar and calendar not in names:
         raise click.UsageError(f"{pack} has no calendar {calendar!r}. It has: {', '.join(names)}")
-    windows = {name: (first, last) for name in ([calendar] if calendar else names)}
     begun = time.monotonic()
+    _land_waiting_files()
+    windows = {name: (first, last) for name in ([calendar] if calendar else _with_data(pack, names, last))}
     close_windows(pack, windows, reason=reason or "asked for on the command line", accept=accept)
     days = f"{first}" if first == last else f"{first} to {last}"
     print(f"Published {pack} {days} ({', '.join(windows)}) in {time.monotonic() - begun:.0f} s.")
+
+
+def _land_waiting_files() -> None:
+    """Land what lies in the inbox, so that a close asked for by hand reads it."""
+    from include.land.files import discover
+
+    for _ in range(2):  # a run that was going on may have looked into the inbox before the newest file came
+        if not discover():
+            return
+        airflow = Airflow()
+        airflow.wait_for(["land_files"])
+        follow(airflow, [Run("land_files", "land_files", airflow.running_or_new("land_files"))], time.monotonic())
+
+
+def _with_data(pack: str, names: list[str], last: date) -> list[str]:
+    """The calendars that have anything landed up to `last`; says which are left out."""
+    try:
+        first_day = importlib.import_module(f"include.packs.{pack}.extent").first_day
+    except ModuleNotFoundError:
+        return names
+    since = {name: first_day(name) for name in names}
+    for name, day in since.items():
+        if day is None or day > last:
+            print(f"  {name} is left out: it has {f'nothing before {day}' if day else 'no data yet'}")
+    chosen = [name for name, day in since.items() if day and day <= last]
+    if not chosen:
+        raise CloseFailed(f"Nothing has landed for {last} or before. Look at the DAGs land_… in Airflow.")
+    return chosen
 
 
 def close_windows(pack: str, windows: dict[str, tuple[date, date]], *, reason: str, accept: str = "") -> list[Run]:

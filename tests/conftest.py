@@ -12,16 +12,20 @@ from stack import testing
 STATE_DIR, PORT_SHIFT = testing.reserve()  # before anything imports include.settings
 
 
+def pytest_unconfigure() -> None:
+    """Remove the state folder; HNAI_KEEP_TEST_STATE=1 keeps it for reading."""
+    if not os.environ.get("HNAI_KEEP_TEST_STATE"):
+        shutil.rmtree(STATE_DIR, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def platform() -> Iterator[type[testing]]:
     """The platform on its own state folder and ports: `platform.start(services)` adds services to it.
 
-    Everything is stopped and removed at the end; set HNAI_KEEP_TEST_STATE=1 to keep the folder for reading.
+    Everything is stopped at the end.
     """
     yield testing
     testing.stop()
-    if not os.environ.get("HNAI_KEEP_TEST_STATE"):
-        shutil.rmtree(STATE_DIR, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

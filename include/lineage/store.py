@@ -43,6 +43,16 @@ def load_events(folder: Path | None = None) -> int:
     return stored
 
 
+def forget_events(before: datetime) -> None:
+    """Drop the events of before that instant. The latest ones stay, and with them how far the file has been read."""
+    from pyiceberg.expressions import LessThan
+
+    from include import lakehouse
+
+    if lakehouse.exists("ops.lineage_events"):
+        lakehouse.table("ops.lineage_events").delete(LessThan("recorded_at", before.isoformat()))
+
+
 def _load(path: Path, progress: dict[str, int]) -> int:
     from include.ops.store import record
 

@@ -196,9 +196,9 @@ class PublishOperator(CloseOperator):
             close, who=triggered_by(run), why=context["params"].get("reason") or None, try_number=ti.try_number
         )
         for mart in marts(self.pack):
-            self.wrote(
-                mart_uri(self.pack, mart.name), of=[model_uri(self.pack, mart.name)], rows=done.rows.get(mart.name)
-            )
+            built = model_uri(self.pack, mart.name)
+            as_built = {column: [(built, column)] for column in mart.columns}
+            self.wrote(mart_uri(self.pack, mart.name), of=[built], columns=as_built, rows=done.rows.get(mart.name))
         if done.publish_id is None:
             self.log.info("%s is published as it stands already", close.label)
         else:

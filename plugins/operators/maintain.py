@@ -77,13 +77,17 @@ class OnceADayOperator(LineageOperator):
 
 
 class ForgetOldRunsOperator(LineageOperator):
-    """Delete Airflow's own record of runs that ended long ago, and their logs. Seals and reports are kept elsewhere."""
+    """Delete what Airflow knows of runs that ended long ago, their logs and lineage events. Seals and reports stay."""
 
     clear_hint = "Clear `forget_old_runs`: it deletes what is left to delete."
 
     def execute(self, context: Context) -> None:
+        from include.lineage.store import forget_events
+
         before = context["dag_run"].run_after - timedelta(days=settings.retention.runs_days)
         self._clean_database(before)
+        forget_events(before)
+        self.wrote("iceberg://ops/lineage_events", of=["iceberg://ops/lineage_events"])
         removed = remove_logs(Path(conf.get("logging", "base_log_folder")), before)
         self.log.info("Removed %d log files of before %s", removed, before)
 

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include.catalog import calendars, marts, sources
 from include.settings import ROOT
-from plugins.alerts import alert_on_call
+from plugins.alerts import alert_on_call, tell_late_close
 from plugins.operators.close import close_run_id, triggered_by, window
 
 CHILD = """
@@ -168,3 +168,14 @@ def test_a_task_whose_process_was_lost_is_told_too(monkeypatch):
 
     assert "heartbeat" in told[0].what
     assert told[0].task_id == "t[4]"
+
+
+def test_a_close_that_is_not_done_in_time_is_told(monkeypatch):
+    told = []
+    monkeypatch.setattr("include.ops.alerts.raise_alert", told.append)
+    run = {"dag_id": "energypack_daily_close_permian", "dag_run_id": "r", "state": "running", "queued_at": "14:00"}
+
+    tell_late_close({"dag_run": run, "deadline": {"deadline_time": "2026-06-15T15:00:00+00:00"}})
+
+    assert "2026-06-15T15:00" in told[0].what
+    assert told[0].run_id == "r"

@@ -111,7 +111,7 @@ def publish_killed(site: str, folder, reader: Reader, delay_s: float) -> str:
     return close.run_id
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(25, marks=pytest.mark.torture)])
+@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.torture)])
 def test_no_half_publish_stays_visible(site, tinypack, kills):
     ids = tiny.land(site, {("A-1", DAY): "1", ("A-2", DAY): "20", ("B-1", DAY): "7.25"})
     from include.publish.publish import publish

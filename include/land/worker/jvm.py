@@ -21,6 +21,7 @@ _OPTIONS = (
     "-Xmx768m",
     "-Xmn224m",  # each collection in Java also sets off one in Python: few and large ones
     "-XX:+UseParallelGC",
+    "-XX:+DisableExplicitGC",  # JPype asks for a full collection whenever Python has made one
     "-Djava.net.preferIPv4Stack=true",
     "--enable-native-access=ALL-UNNAMED",
 )
