@@ -58,13 +58,14 @@ class Source:
     every: str  # cron
     connector: str  # file stem in include/land/connectors
     tables: tuple[Table, ...]
-    error_after_minutes: int | None = None  # older than this, what has landed is too old to close on (`freshness.error_after`)
+    error_after_minutes: int | None = None  # older, and what has landed is not closed on (`freshness.error_after`)
 
     def table(self, name: str) -> Table:
         for table in self.tables:
             if table.name == name:
                 return table
-        raise DeclarationError(f"Source {self.name!r} declares no table {name!r}; it has {[t.name for t in self.tables]}")
+        known = [table.name for table in self.tables]
+        raise DeclarationError(f"Source {self.name!r} declares no table {name!r}; it has {known}")
 
 
 FEED_TYPES = ("string", "long", "boolean", "date", "timestamp", "hour_range", "decimal")
@@ -138,7 +139,7 @@ class Feed:
 
 @dataclass(frozen=True)
 class Calendar:
-    """A site's contract day: it starts at `contract_hour` local time in `zone` and closes `grace_minutes` after its end."""
+    """A site's contract day: it starts at `contract_hour` local time in `zone`, and is closed `grace_minutes` later."""
 
     name: str
     pack: str
@@ -396,7 +397,9 @@ def marts(pack: str) -> tuple[Mart, ...]:
                         pack=pack,
                         window=_required(publish, "window", where),
                         key=tuple(_required(publish, "key", where)),
-                        columns={c["name"]: _required(c, "data_type", f"{where}.{c['name']}") for c in model["columns"]},
+                        columns={
+                            c["name"]: _required(c, "data_type", f"{where}.{c['name']}") for c in model["columns"]
+                        },
                         owner=_meta(model).get("owner", ""),
                         description=model.get("description", ""),
                     )

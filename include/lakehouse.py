@@ -8,6 +8,7 @@ the object store refuses the deletion vectors of format 3.
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +85,9 @@ def _catalog(pid: int) -> RestCatalog:
             },
         )
     except RequestException as error:
-        raise LakehouseError(f"The Iceberg catalog at {settings.iceberg_uri} does not answer. Look at: make status") from error
+        raise LakehouseError(
+            f"The Iceberg catalog at {settings.iceberg_uri} does not answer. Look at: make status"
+        ) from error
 
 
 @cache
@@ -137,7 +140,8 @@ def prepare(con: "DuckDBPyConnection") -> "DuckDBPyConnection":
             con.execute(statement)
     except duckdb.Error as error:
         raise LakehouseError(
-            f"DuckDB cannot attach the lakehouse at {settings.iceberg_uri}: {str(error).splitlines()[0]}. Look at: make status"
+            f"DuckDB cannot attach the lakehouse at {settings.iceberg_uri}: {str(error).splitlines()[0]}. "
+            "Look at: make status"
         ) from None
     return con
 
@@ -175,10 +179,8 @@ def ensure_table(
     """
     if not exists(identifier):
         namespace = identifier.rsplit(".", 1)[0]
-        try:
+        with suppress(NamespaceAlreadyExistsError):
             catalog().create_namespace(namespace)
-        except NamespaceAlreadyExistsError:
-            pass
         iceberg = _iceberg_schema(schema, frozenset(required))
         try:
             return catalog().create_table(
@@ -253,7 +255,9 @@ def appended(target: Table, rows: pa.Table, summary: Mapping[str, str] | None = 
     return tx
 
 
-def replaced(target: Table, rows: pa.Table, window: BooleanExpression, summary: Mapping[str, str] | None = None) -> Transaction:
+def replaced(
+    target: Table, rows: pa.Table, window: BooleanExpression, summary: Mapping[str, str] | None = None
+) -> Transaction:
     """A transaction that puts `rows` in the place of all rows in `window`, prepared but not committed.
 
     Copy-on-write and one snapshot: no delete file is made. What a file that overlaps the window holds outside it

@@ -25,7 +25,7 @@ COMPACTION_TRIES = 30  # a try costs about 0.1 s, a busy stream commits every se
 
 @dataclass(frozen=True)
 class Compaction:
-    """How many data files and rows a merge of small files touched; `files_before` equals `files_after` where none was due."""
+    """What a merge of small files did; `files_before` equals `files_after` where none was due."""
 
     identifier: str
     files_before: int
@@ -66,9 +66,10 @@ def compact(identifier: str, *, small_bytes: int = SMALL_BYTES, min_files: int =
 
 
 def _swap(target: Table, old: list[DataFile], new: list[DataFile]) -> None:
-    """Commit `new` in place of `old`. What the newest snapshot says of itself (e.g. a position) stays with the table."""
+    """Commit `new` in place of `old`. What the newest snapshot says of itself (a position) stays with the table."""
     newest = target.metadata.current_snapshot()
-    ours = {k: v for k, v in (newest.summary.additional_properties if newest and newest.summary else {}).items() if k.startswith("hnai.")}
+    said = newest.summary.additional_properties if newest and newest.summary else {}
+    ours = {name: value for name, value in said.items() if name.startswith("hnai.")}
     tx = target.transaction()
     with tx.update_snapshot(snapshot_properties={**ours, "hnai.upkeep": "compact"}).overwrite() as swap:
         for f in old:
@@ -86,7 +87,9 @@ def expire(identifier: str, older_than: datetime, keep: Collection[int] = ()) ->
     target = table(identifier)
     protected = {ref.snapshot_id for ref in target.metadata.refs.values()} | set(keep)
     limit_ms = int(older_than.timestamp() * 1000)
-    old = [s.snapshot_id for s in target.metadata.snapshots if s.timestamp_ms < limit_ms and s.snapshot_id not in protected]
+    old = [
+        s.snapshot_id for s in target.metadata.snapshots if s.timestamp_ms < limit_ms and s.snapshot_id not in protected
+    ]
     if old:
         target.maintenance.expire_snapshots().by_ids(old).commit()
     return len(old)
@@ -103,7 +106,7 @@ class Orphans:
 
 
 def remove_orphans(identifier: str, older_than: datetime) -> Orphans:
-    """Delete files below the table's location that nothing refers to and that were last changed before `older_than` (UTC).
+    """Delete files below the table's location that nothing refers to and that are older than `older_than` (UTC).
 
     The listing is made before the references are read, so that a file committed in between is never taken
     for an orphan; the age covers writers that have written a file but not yet committed it.
@@ -134,7 +137,8 @@ def references(target: Table) -> set[str]:
                 continue
             seen.add(manifest.manifest_path)
             found.add(manifest.manifest_path)
-            found |= {entry.data_file.file_path for entry in manifest.fetch_manifest_entry(target.io, discard_deleted=True)}
+            entries = manifest.fetch_manifest_entry(target.io, discard_deleted=True)
+            found |= {entry.data_file.file_path for entry in entries}
     return found
 
 

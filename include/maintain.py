@@ -129,7 +129,9 @@ def remove_orphans(run_id: str = "by hand") -> list[Upkeep]:
 
 
 def drop_workspaces(run_id: str = "by hand") -> list[Upkeep]:
-    """Drop the workspaces of closes, and what dbt left beside them, last written before `retention.workspaces_days`."""
+    """Drop workspaces last written before `retention.workspaces_days`, and Data Docs older than `retention.runs_days`."""
+    from include.gate.data_docs import drop_old
+
     limit = (upkeep.now() - timedelta(days=settings.retention.workspaces_days)).timestamp()
     done = []
     for folder in sorted(p for p in settings.workspaces_dir.glob("*") if p.is_dir()):
@@ -147,6 +149,9 @@ def drop_workspaces(run_id: str = "by hand") -> list[Upkeep]:
                 step.bytes_after += size
         step.duration_s = time.monotonic() - started
         done.append(step)
+    pages = Upkeep("data_docs", "workspaces")
+    pages.removed = drop_old(upkeep.now() - timedelta(days=settings.retention.runs_days))
+    done.append(pages)
     return _recorded(done, run_id)
 
 

@@ -36,19 +36,19 @@ class Ports(BaseModel):
 
 
 class Landing(BaseModel):
-    commit_every_s: float = Field(default=2.0, gt=0, description="Longest a captured change waits before it is committed.")
+    commit_every_s: float = Field(default=2.0, gt=0, description="Longest a captured change waits for its commit.")
     commit_rows: int = Field(default=50_000, gt=0, description="Rows after which a batch is committed at once.")
-    catch_up_timeout_s: float = Field(default=120.0, gt=0, description="Longest a freeze or reconciliation waits for the change stream.")
-    retained_wal_mb: int = Field(default=1024, gt=0, description="WAL that a stopped stream may hold back before on-call is alerted.")
-    heartbeat_every_s: float = Field(default=2.0, gt=0, description="How often the stream writes a heartbeat into the source.")
-    file_max_mb: int = Field(default=512, gt=0, description="Largest partner file, unpacked. A larger one goes to quarantine.")
+    catch_up_timeout_s: float = Field(default=120.0, gt=0, description="Longest that anything waits for the stream.")
+    retained_wal_mb: int = Field(default=1024, gt=0, description="WAL held back before on-call is alerted.")
+    heartbeat_every_s: float = Field(default=2.0, gt=0, description="Time between heartbeats at the source.")
+    file_max_mb: int = Field(default=512, gt=0, description="Largest partner file, unpacked.")
 
 
 class Retention(BaseModel):
-    snapshots_days: float = Field(default=30.0, gt=0, description="Age after which snapshots of published tables expire.")
-    raw_snapshots_hours: float = Field(default=2.0, gt=0, description="Age after which snapshots of raw and ops expire: closes cut those by position.")
-    orphans_days: float = Field(default=1.0, gt=0, description="Age after which a file that no table refers to is removed.")
-    workspaces_days: float = Field(default=7.0, gt=0, description="Age after which the workspace of a close is dropped.")
+    snapshots_days: float = Field(default=30.0, gt=0, description="When snapshots of published tables expire.")
+    raw_snapshots_hours: float = Field(default=2.0, gt=0, description="When those of raw and ops expire.")
+    orphans_days: float = Field(default=1.0, gt=0, description="When a file without a reference is removed.")
+    workspaces_days: float = Field(default=7.0, gt=0, description="When the workspace of a close is dropped.")
     runs_days: float = Field(default=30.0, gt=0, description="Age after which Airflow forgets a run, and its logs go.")
 
 
@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     retention: Retention = Retention()
     airflow: Airflow = Airflow()
     fieldops_database: str = "fieldops"
-    lease_s: float = Field(default=60.0, gt=0, description="How long a lease on publishing or landing lives unless renewed.")
+    lease_s: float = Field(default=60.0, gt=0, description="How long a lease lives unless renewed.")
     engine_threads: int = Field(default=2, gt=0)
     engine_memory: str = Field(default="4GB", description="DuckDB's memory limit per process.")
 

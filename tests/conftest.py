@@ -33,3 +33,12 @@ def lake_platform(platform) -> Path:
     """Object store, catalog and PostgreSQL, healthy. Returns the state folder."""
     platform.start(("seaweedfs", "postgres"))
     return STATE_DIR
+
+
+@pytest.fixture(scope="session")
+def real_files() -> Path:
+    """The operator's original production files; a clone without them skips what needs them."""
+    folder = Path(os.environ.get("HNAI_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")) / "volve_production"
+    if not folder.is_dir():
+        pytest.skip(f"the Volve production files are not here ({folder}); set HNAI_TEST_DATA to the folder above them")
+    return folder

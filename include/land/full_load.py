@@ -14,6 +14,7 @@ import json
 import logging
 import sys
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -24,7 +25,7 @@ import duckdb
 import psycopg
 import pyarrow as pa
 from psycopg import sql
-from pyarrow.fs import FileType
+from pyarrow.fs import FileSelector, FileType
 from pyiceberg.io.pyarrow import (
     PyArrowFileIO,
     _dataframe_to_data_files,
@@ -62,6 +63,7 @@ class Plan:
     epoch: int
     position: int
     made_at: float
+    columns: str
     key: tuple[str, ...] = ()
     bounds: tuple[tuple[str, ...], ...] = field(default=())
 
@@ -117,22 +119,22 @@ def load_table(source: str, name: str, reason: str = "asked for") -> Loaded:
     with connect_source(found) as connection:
         if why := why_refused(connection, table):
             raise LandingError(why)
-        columns = read_columns(connection, [(table.schema, table.name)])[(table.schema, table.name)]
-        target = raw_table.ensure(table, columns)
-        columns = tuple(c for c in columns if c.name in {f.name for f in target.schema().fields})
+        seen = read_columns(connection, [(table.schema, table.name)])[(table.schema, table.name)]
+        target = raw_table.ensure(table, seen)
+        columns = tuple(c for c in seen if c.name in {f.name for f in target.schema().fields})
         zones = Zones(source, lambda query: connection.execute(query).fetchall())
         known = zones.known(table) if table.zone == "@field" and table.local_times else {}
         with exact_snapshot(found) as snapshot:
-            plan, target = _plan(found, table, target, connection, snapshot)
+            plan, target = _plan(found, table, target, connection, snapshot, to_json(columns))
             files = _Files(target, plan)
             have = files.existing()
             missing = [n for n in range(plan.chunks) if n not in have]
             job = _Job(dsn(found), table, columns, target, plan, known, snapshot.name)
             with ThreadPoolExecutor(settings.engine_threads, thread_name_prefix="load") as pool:
-                list(pool.map(lambda n: job.copy(n, files.path(n)), missing))
-    data_files = [f for n in range(plan.chunks) for f in [_data_file(target, files.path(n))] if f.record_count]
+                paths = have | dict(zip(missing, pool.map(lambda n: job.copy(n, files.new(n)), missing), strict=True))
+    data_files = [f for f in (_data_file(target, paths[n]) for n in range(plan.chunks)) if f.record_count]
     rows = sum(f.record_count for f in data_files)
-    _commit(table, plan, data_files, to_json(columns))
+    _commit(table, plan, data_files, to_json(seen))
     log.info("loaded %s: %s rows (%s)", table.identifier, rows, reason)
     return Loaded(name, rows, time.monotonic() - began, len(have), reason)
 
@@ -144,9 +146,14 @@ def _epoch(source: Source, connection: psycopg.Connection) -> int:
 
 
 def _plan(
-    source: Source, table: Table, target: IcebergTable, connection: psycopg.Connection, snapshot: ExactSnapshot
+    source: Source,
+    table: Table,
+    target: IcebergTable,
+    connection: psycopg.Connection,
+    snapshot: ExactSnapshot,
+    columns: str,
 ) -> tuple[Plan, IcebergTable]:
-    """The plan to follow: the unfinished one of this epoch if there is one, else a new one, kept on the table."""
+    """The plan to follow: the unfinished one of this epoch and these columns, else a new one, kept on the table."""
     from include.land.connect import source_position
 
     epoch = source_position(source.name)["epoch"]
@@ -154,10 +161,11 @@ def _plan(
         values = json.loads(kept)
         values["key"], values["bounds"] = tuple(values["key"]), tuple(map(tuple, values["bounds"]))
         plan = Plan(**values)
-        if plan.epoch == epoch and time.time() - plan.made_at < STALE_AFTER_S and LOAD_WANTED not in target.properties:
+        is_same = (plan.epoch, plan.columns) == (epoch, columns)
+        if is_same and time.time() - plan.made_at < STALE_AFTER_S and LOAD_WANTED not in target.properties:
             return plan, target
     key, bounds = _bounds(table, connection)
-    plan = Plan(f"{epoch}-{snapshot.commit_lsn}", epoch, snapshot.commit_lsn, time.time(), key, bounds)
+    plan = Plan(f"{epoch}-{snapshot.commit_lsn}", epoch, snapshot.commit_lsn, time.time(), columns, key, bounds)
     tx = target.transaction()
     tx.set_properties(**{PLAN: json.dumps(asdict(plan))})
     if LOAD_WANTED in target.properties:
@@ -188,22 +196,25 @@ def _bounds(table: Table, connection: psycopg.Connection) -> tuple[tuple[str, ..
 
 
 class _Files:
-    """Where the chunks of a load lie: beside the table's other data, one file each."""
+    """The files of a load, beside the table's other data: `<chunk>-<attempt>.parquet`.
+
+    No attempt writes to the file of another, so a task that was given up but lives on cannot change what is committed.
+    """
 
     def __init__(self, target: IcebergTable, plan: Plan) -> None:
         self._folder = f"{target.location().rstrip('/')}/data/load-{plan.load_id}"
         self._io = target.io
-        self._chunks = plan.chunks
 
-    def path(self, chunk: int) -> str:
-        return f"{self._folder}/{chunk:05d}.parquet"
+    def new(self, chunk: int) -> str:
+        return f"{self._folder}/{chunk:05d}-{uuid.uuid4().hex}.parquet"
 
-    def existing(self) -> set[int]:
+    def existing(self) -> dict[int, str]:
+        """One whole file for each chunk that has been read."""
         assert isinstance(self._io, PyArrowFileIO)
-        scheme, netloc, _ = self._io.parse_location(self._folder)
-        system = self._io.fs_by_scheme(scheme, netloc)
-        infos = system.get_file_info([self._io.parse_location(self.path(n))[2] for n in range(self._chunks)])
-        return {n for n, info in enumerate(infos) if info.type == FileType.File and info.size}
+        scheme, netloc, path = self._io.parse_location(self._folder)
+        listed = self._io.fs_by_scheme(scheme, netloc).get_file_info(FileSelector(path, allow_not_found=True))
+        names = sorted(f.base_name for f in listed if f.type == FileType.File and f.size)
+        return {int(name.split("-")[0]): f"{self._folder}/{name}" for name in names if name.endswith(".parquet")}
 
 
 class _Job:
@@ -229,8 +240,8 @@ class _Job:
         self._offsets = local_time.offsets_table(sorted(names))
         self._landed_at = datetime.now(UTC)
 
-    def copy(self, chunk: int, path: str) -> None:
-        """Write one chunk to `path`. The file appears when it is whole."""
+    def copy(self, chunk: int, path: str) -> str:
+        """Write one chunk to `path` and give it back. The file appears when it is whole."""
         connection = lakehouse.connect()
         try:
             connection.execute("set threads = 1")
@@ -247,6 +258,7 @@ class _Job:
                 f"(format parquet, compression zstd, field_ids {{{ids}}}, row_group_size 122880)"
             )
             connection.execute("commit")
+            return path
         except duckdb.Error as error:
             message = str(error).replace(self._dsn, "…").splitlines()[0]
             raise LandingError(

@@ -1,9 +1,7 @@
 """A small operator in a real lakehouse: raw tables as a full load leaves them, and closes to build on them."""
 
-import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -92,12 +90,3 @@ def close_of(operator) -> Callable[..., object]:
         )
 
     return make
-
-
-@pytest.fixture(scope="session")
-def volve() -> Path:
-    """The operator's own files of the Volve field, in the folder that VOLVE_DIR names; they are not ours to ship."""
-    folder = Path(os.environ.get("VOLVE_DIR", "volve"))
-    if not (folder / "volve_daily_production.csv").is_file():
-        pytest.skip("no Volve files: set VOLVE_DIR to the folder with volve_daily_production.csv and the monthly sheet")
-    return folder

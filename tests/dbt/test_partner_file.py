@@ -82,9 +82,9 @@ def test_a_file_s_volumes_stay_as_written(tmp_path, operator, close_of):
     assert ("NO 1/2-A", "TROLLHEIM", "npd", date(2023, 10, 29)) in known.fetchall()
 
 
-def test_volve_equals_the_file_and_the_operator_s_monthly_sheet(volve, operator, close_of):
+def test_volve_equals_the_file_and_the_operator_s_monthly_sheet(real_files, operator, close_of):
     """Each of 15,634 well-days to the last digit, and each of 526 well-months to every digit that the sheet has."""
-    ordinal = land(volve / "volve_daily_production.csv")
+    ordinal = land(real_files / "volve_daily_production.csv")
     close = close_of("north_sea", date(2007, 9, 1), date(2016, 12, 1), "volve", files=ordinal)
     for layer in ("stage", "mart"):
         build_layer(close, layer)
@@ -96,7 +96,7 @@ def test_volve_equals_the_file_and_the_operator_s_monthly_sheet(volve, operator,
         ).fetchall()
     }
 
-    with (volve / "volve_daily_production.csv").open(newline="") as lines:
+    with (real_files / "volve_daily_production.csv").open(newline="") as lines:
         daily = list(csv.DictReader(lines))
     filed = {
         (r["WELL_BORE_CODE"], date.fromisoformat(r["DATEPRD"][:10])): [
@@ -113,7 +113,7 @@ def test_volve_equals_the_file_and_the_operator_s_monthly_sheet(volve, operator,
         sums = months.setdefault((name_of[well], day.year, day.month), [Decimal(0)] * 4)
         for i, figure in enumerate(figures):
             sums[i] += figure or 0
-    with (volve / "volve_monthly_production.csv").open(newline="") as lines:
+    with (real_files / "volve_monthly_production.csv").open(newline="") as lines:
         sheet = [r for r in csv.DictReader(lines) if r["Wellbore name"]]  # the first row holds the units
     reported = {
         (r["Wellbore name"], int(float(r["Year"])), int(float(r["Month"]))): [

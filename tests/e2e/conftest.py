@@ -4,14 +4,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 import psycopg
 import pytest
 
 CALENDAR = "permian"
-ANSWER_S = 240
+ANSWER_S = 240  # longest wait for one step
+RUN_S = 900  # longest wait for a whole run, retries included
 
 
 @dataclass
@@ -40,11 +41,12 @@ class Site:
         params = {"from_date": str(day), "to_date": str(to or day), "reason": reason, "accept": accept or []}
         return self.airflow.trigger(DAG, params)
 
-    def finish(self, run_id: str) -> str:
+    def finish(self, run_id: str, dag_id: str = "") -> str:
         """Wait for the run's end and give its state."""
-        for _ in self.airflow.follow(DAG, run_id):
-            pass
-        return self.airflow.state(DAG, run_id)
+        states = {"success", "failed"}
+        return eventually(
+            lambda: next((s for s in [self.airflow.state(dag_id or DAG, run_id)] if s in states), None), RUN_S
+        )
 
     def close(self, day: date, to: date | None = None, *, reason: str, accept: list[str] | None = None) -> str:
         run_id = self.trigger(day, to, reason=reason, accept=accept)
@@ -73,8 +75,8 @@ class Site:
     def published(self, day: date) -> dict[str, tuple]:
         """The published figures of the day: well -> oil, gas, water as reported."""
         rows = self.lake(
-            "select well_id, oil_reported, gas_reported, water_reported from lakehouse.energypack.fct_well_production_daily "
-            "where calendar = ? and production_date = ?",
+            "select well_id, oil_reported, gas_reported, water_reported "
+            "from lakehouse.energypack.fct_well_production_daily where calendar = ? and production_date = ?",
             CALENDAR,
             day,
         )
@@ -83,7 +85,8 @@ class Site:
     def recorded(self, day: date) -> dict[str, tuple]:
         """The same figures, asked of the source."""
         rows = self.source(
-            "select r.well_id, r.oil_volume, r.gas_volume, r.water_volume from daily_readings r join wells using (well_id) "
+            "select r.well_id, r.oil_volume, r.gas_volume, r.water_volume "
+            "from daily_readings r join wells using (well_id) "
             "where production_date = %s and field_code in ('EAGLE', 'MESQUITE')",
             day,
         )
@@ -114,11 +117,9 @@ def site(platform) -> Iterator[Site]:
     airflow = Airflow()
     airflow.wait_for([DAG, "land_fieldops", "land_files"])
     landing = [(dag_id, airflow.trigger(dag_id)) for dag_id in ("land_fieldops", "land_files")]
-    for dag_id, run_id in landing:
-        for _ in airflow.follow(dag_id, run_id):
-            pass
-        assert airflow.state(dag_id, run_id) == "success", airflow.tasks(dag_id, run_id)
     found = Site(airflow, last_day=operator.days.date(operator.days.completed[0] - 1))
+    for dag_id, run_id in landing:
+        assert found.finish(run_id, dag_id) == "success", airflow.tasks(dag_id, run_id)
     yield found
 
 
@@ -162,7 +163,3 @@ def reader(site) -> Iterator[Reader]:
     yield found
     found._over.set()
     thread.join(30)
-
-
-def days_before(day: date, count: int) -> date:
-    return day - timedelta(days=count)

@@ -123,7 +123,7 @@ def test_a_full_load_killed_half_way_goes_on_while_the_stream_runs(trial):
             "copy, done = full_load._Job.copy, []\n"
             "def dying(self, *args):\n"
             "    if len(done) == 2: os._exit(9)\n"
-            "    copy(self, *args); done.append(1)\n"
+            "    path = copy(self, *args); done.append(1); return path\n"
             "full_load._Job.copy = dying\n"
             "full_load.load_table('trial', 'loaded')\n"
         )

@@ -1,21 +1,9 @@
 """An inbox of its own for each test, and feeds that a test can declare."""
 
-import os
 import shutil
 from pathlib import Path
 
 import pytest
-
-from include.settings import ROOT
-
-
-@pytest.fixture(scope="session")
-def real_files() -> Path:
-    """The operator's original production files; a clone without them skips what needs them."""
-    folder = Path(os.environ.get("HNAI_TEST_DATA", ROOT.parent / "shared" / "data")) / "volve_production"
-    if not folder.is_dir():
-        pytest.skip(f"the Volve production files are not here ({folder}); set HNAI_TEST_DATA to the folder above them")
-    return folder
 
 
 @pytest.fixture

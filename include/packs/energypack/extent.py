@@ -1,4 +1,4 @@
-"""Which production days a calendar has anything for, as landed: so that nobody is asked to close years before the first well."""
+"""From which production day on a calendar has anything, so that nobody closes the years before its first well."""
 
 import csv
 from datetime import date
@@ -15,7 +15,7 @@ READINGS = """
 
 
 def first_day(calendar: str) -> date | None:
-    """The earliest production date that has landed for the calendar, from readings and partner files; None without any."""
+    """The earliest production date landed for the calendar, from readings and partner files; None without any."""
     with (DBT / "seeds" / "energypack" / "field_calendars.csv").open(newline="") as lines:
         field_codes = [row["field_code"] for row in csv.DictReader(lines) if row["calendar"] == calendar]
     found = []
@@ -25,5 +25,7 @@ def first_day(calendar: str) -> date | None:
         for feed in feeds():
             dates = [c.name for c in feed.columns if c.name in feed.key and c.type == "date"]
             if feed.calendar == calendar and dates and lakehouse.exists(f"raw.{feed.identifier}"):
-                found.append(con.execute(f'select min("{dates[0]}") from lakehouse.raw."{feed.identifier}"').fetchone()[0])
+                found.append(
+                    con.execute(f'select min("{dates[0]}") from lakehouse.raw."{feed.identifier}"').fetchone()[0]
+                )
     return min((day for day in found if day is not None), default=None)
