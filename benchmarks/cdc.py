@@ -5,7 +5,7 @@
 Latency is the time from the source's commit (`_source_at`) to the end of the lake's commit (the snapshot's own time),
 of every row. Flat out, the rows wait in the source's log when the stream is resumed, so nothing but the stream is
 measured; the time counts from the resumption to the last commit, and, beside it, from the first commit on, without the
-start of the engine. A worker lives for weeks, so its virtual machine is warmed up by WARM_UP rows first. As baseline, the
+start of the engine. A worker lives for weeks, so its virtual machine is warmed up by WARM_UP rows first. Baseline: the
 server decodes the same log and sends it to nobody.
 """
 

@@ -129,7 +129,7 @@ def remove_orphans(run_id: str = "by hand") -> list[Upkeep]:
 
 
 def drop_workspaces(run_id: str = "by hand") -> list[Upkeep]:
-    """Drop workspaces last written before `retention.workspaces_days`, and Data Docs older than `retention.runs_days`."""
+    """Drop workspaces older than `retention.workspaces_days`, and Data Docs older than `retention.runs_days`."""
     from include.gate.data_docs import drop_old
 
     limit = (upkeep.now() - timedelta(days=settings.retention.workspaces_days)).timestamp()
@@ -236,8 +236,10 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m include.maintain",
         description="Merge small files, forget old snapshots, remove orphans and old workspaces. Changes no row.",
     )
-    parser.add_argument("step", nargs="*", choices=[*STEPS, []], help="all steps unless named")
+    parser.add_argument("step", nargs="*", help=f"all steps unless named: {', '.join(STEPS)}")
     a = parser.parse_args(arguments)
+    if unknown := set(a.step) - STEPS.keys():
+        parser.error(f"no step {', '.join(sorted(unknown))}; the steps are {', '.join(STEPS)}")
     failed = 0
     for name in a.step or STEPS:
         try:

@@ -350,7 +350,9 @@ def _commit(table: Table, plan: Plan, files: list[DataFile], columns: str) -> No
         tx = target.transaction()
         tx.remove_properties(PLAN)
         tx.set_properties(**{LOADED: str(plan.epoch), raw_table.SOURCE_COLUMNS: columns})
-        with tx.update_snapshot(snapshot_properties={"hnai.load": plan.load_id}).merge_append() as snapshot:
+        with tx.update_snapshot(
+            snapshot_properties=raw_table.as_far_as(target, plan.load_id)
+        ).merge_append() as snapshot:
             for file in (*_leading_row(target, plan), *files):
                 snapshot.append_data_file(file)
         try:

@@ -119,6 +119,15 @@ def mark(target: IcebergTable) -> Mark:
     return Mark(top["_epoch"], top["_commit_lsn"])
 
 
+def as_far_as(target: IcebergTable, load_id: str) -> dict[str, str]:
+    """What the snapshot of a load says of itself: which load, and the stream's mark, which it leaves where it is."""
+    known = mark(target)
+    return {
+        "hnai.load": load_id,
+        **({EPOCH: str(known.epoch), COMMIT_LSN: str(known.commit_lsn)} if known.epoch else {}),
+    }
+
+
 def appended(
     target: IcebergTable,
     chunks: Iterable[pa.Table],

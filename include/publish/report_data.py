@@ -80,7 +80,7 @@ def collect(close: Close, layout: Layout | None) -> dict[str, Any]:
         "who": seal["who"],
         "why": seal["why"],
         "git_sha": seal["git_sha"],
-        "cut_off": close.cut_off,
+        "cut_off": _cut_off(close),
         "row_counts": _row_counts(seals),
         **(
             _figures(close, layout, json.loads(seal["snapshot_ids"]))
@@ -91,6 +91,12 @@ def collect(close: Close, layout: Layout | None) -> dict[str, Any]:
         "restatements": _restatements(close.run_id),
         "models": _models(close.run_id),
     }
+
+
+def _cut_off(close: Close) -> dict[str, dict[str, int]]:
+    """The cut-off per source; of a source of feeds, its feeds alone."""
+    by_feed = {name.partition("__")[0] for name in close.cut_off if "__" in name}
+    return {name: at for name, at in close.cut_off.items() if name not in by_feed}
 
 
 def _row_counts(seals: Sequence[dict[str, Any]]) -> dict[str, int]:

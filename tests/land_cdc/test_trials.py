@@ -190,3 +190,15 @@ def test_a_value_that_raw_cannot_hold_is_set_aside_with_its_reason(trial):
     load_table("trial", "strange")  # a full load keeps the same
     assert trial.differences("strange") == []
     assert len(aside) == 1 and '"id":1' in aside[0]["row"] and "does not fit date" in aside[0]["reason"]
+
+
+def test_a_message_that_an_application_writes_into_the_log_is_not_a_row(trial):
+    trial.make("beside_messages", "id int primary key")
+    with trial.db.transaction():
+        trial.db.execute("select pg_logical_emit_message(true, 'app', 'within')")
+        trial.db.execute("insert into beside_messages values (1)")
+    trial.db.execute("select pg_logical_emit_message(false, 'app', 'without')")
+    trial.db.execute("insert into beside_messages values (2)")
+    trial.settle()
+
+    assert trial.rows("beside_messages", "id, _op") == [(1, "c"), (2, "c")]

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,12 @@ class Trial:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump({"sources": [entry]}))
 
-    def declare(self, name: str, key: list[str], **land: Any) -> None:
+    def declare(self, name: str, key: Sequence[str] = ("id",), **land: Any) -> None:
         """Declare a table, as an edit of the YAML does, and run what the landing DAG runs."""
-        self.tables.append({"name": name, "config": {"meta": {"land": {"key": key, **land}}}})
+        self.tables.append({"name": name, "config": {"meta": {"land": {"key": list(key), **land}}}})
         self.write_declaration()
 
-    def make(self, name: str, columns: str, key: list[str] = ["id"], **land: Any) -> None:  # noqa: B006
+    def make(self, name: str, columns: str, key: Sequence[str] = ("id",), **land: Any) -> None:
         """Create a table in the source, declare it, and land it."""
         self.db.execute(f"create table {name} ({columns})")
         self.declare(name, key, **land)

@@ -119,11 +119,13 @@ class Stream:
                 elif status == "BEGIN":
                     self._forget_open()
                 continue
+            operation = event["op"]
+            if operation == "m":  # a message that an application wrote into the log: not a row of a table
+                continue
             name = (origin["schema"], origin["table"])
             rows = opened.get(name)
             if rows is None:
                 rows = opened[name] = Rows()
-            operation = event["op"]
             rows.values.append(event["before"] if operation == "d" else event["after"])
             rows.operations.append(operation)
             rows.lsns.append(origin["lsn"])
