@@ -7,6 +7,12 @@ export HNAI_MAKE_STARTED := $(shell date +%s)
 export
 
 .DEFAULT_GOAL := help
+
+# `make add-table source.table`: the second word is an argument, not a target.
+ifeq ($(firstword $(MAKECMDGOALS)),add-table)
+TABLE ?= $(word 2,$(MAKECMDGOALS))
+$(eval $(TABLE):;@:)
+endif
 .PHONY: help env demo up down status logs reset close accept roll-back quarantine sql dbt add-table check test bench
 
 help: ## list the commands
@@ -54,7 +60,7 @@ sql: env ## SQL shell on the lakehouse; Q="select …" for one query
 dbt: env ## dbt on the project: ARGS="ls --resource-type model"
 	@$(RUN) dbt $(ARGS)
 
-add-table: env ## declare a source table from its own schema: TABLE=source.table; ZONE= may follow
+add-table: env ## declare a source table from its own schema: make add-table SOURCE.TABLE; ZONE= may follow
 	@$(RUN) add-table $(TABLE) $(if $(ZONE),--zone "$(ZONE)")
 
 check: env ## linters and fast tests, under a minute

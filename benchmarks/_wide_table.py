@@ -2,6 +2,7 @@
 
 import os
 import platform as machine
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from stack import testing
 
-testing.reserve()  # before anything imports include.settings
+STATE_DIR, _ = testing.reserve()  # before anything imports include.settings
 
 COLUMNS = """
     id bigint primary key, well_id text not null, production_date date not null,
@@ -45,6 +46,7 @@ def platform() -> Iterator[Path]:
             yield Path(folder)
     finally:
         testing.stop()
+        shutil.rmtree(STATE_DIR, ignore_errors=True)
 
 
 def describe(connection, table: str) -> None:

@@ -20,7 +20,7 @@ from stack.layout import BIN, LOGS, child_environment
 from stack.platform import up
 from stack.progress import Progress
 from stack.services import PLATFORM
-from stack.where import where_to_look
+from stack.where import shown, where_to_look
 
 PACK = "energypack"
 TREND_DAYS = 35
@@ -126,7 +126,7 @@ def _where(days: dict[str, date]) -> str:
         reports = sorted(
             (settings.reports_dir / PACK / calendar / str(day)).glob("v*.html"), key=lambda p: p.stat().st_mtime
         )
-        lines += [f"{'Close report':<13}{reports[-1]}"] if reports else []
+        lines += [f"{'Close report':<13}{shown(reports[-1])}"] if reports else []
     dags = [f"land_{source.name}" for source in sources() if source.pack == PACK]
     dags += ["land_files", *(f"{PACK}_daily_close_{calendar}" for calendar in days), "maintain_lakehouse"]
     return "\n".join([*lines, f"{'DAGs':<13}{', '.join(dags)}"])

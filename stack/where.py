@@ -1,15 +1,22 @@
 """Where a user looks and what they may do next."""
 
-from include.settings import settings
+from pathlib import Path
+
+from include.settings import ROOT, settings
 from stack.airflow_env import ADMIN
+
+
+def shown(path: Path) -> str:
+    """A path as a person in the repository's folder types it."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 def where_to_look(pack: str = "<pack>") -> str:
     """The addresses and files of the running platform. The password is named by its file, never shown."""
     lines = {
-        "Airflow": f"{settings.airflow_uri}  user {ADMIN}, password in {settings.secrets_dir / 'airflow_admin'}",
-        "Reports": f"{settings.reports_dir / pack}",
-        "Data Docs": f"{settings.data_docs_dir / pack / 'index.html'}",
+        "Airflow": f"{settings.airflow_uri}  user {ADMIN}, password in {shown(settings.secrets_dir / 'airflow_admin')}",
+        "Reports": shown(settings.reports_dir / pack),
+        "Data Docs": shown(settings.data_docs_dir / pack / "index.html"),
         "SQL": "make sql",
         "State": "make status        stop: make down        start over: make reset",
     }

@@ -50,7 +50,7 @@ from include.settings import settings
 
 log = logging.getLogger(__name__)
 PLAN, LOADED = "hnai.load_plan", "hnai.loaded"
-CHUNK_ROWS = 500_000
+CHUNK_ROWS = 250_000
 STALE_AFTER_S = 12 * 3600  # an older unfinished plan is dropped: upkeep may have taken its files
 COMMIT_TRIES = 20
 

@@ -74,15 +74,16 @@ def kill_catalog() -> None:
 
 
 def await_catalog() -> None:
-    deadline = time.monotonic() + 90
+    deadline, said = time.monotonic() + 90, None
     while time.monotonic() < deadline:
         try:
             lakehouse.table("tinypack.fct_well_daily").scan().to_arrow()
             lakehouse.table("ops.publishes").scan().to_arrow()
             return
-        except Exception:  # whatever the client says while it is down
+        except Exception as error:  # whatever the client says while it is down
+            said = error
             time.sleep(0.1)
-    raise AssertionError("the catalog did not come back")
+    raise AssertionError(f"the catalog did not come back: {said!r}")
 
 
 def publish_killed(site: str, folder, reader: Reader, delay_s: float) -> str:
