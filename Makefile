@@ -13,7 +13,7 @@ ifeq ($(firstword $(MAKECMDGOALS)),add-table)
 TABLE ?= $(word 2,$(MAKECMDGOALS))
 $(eval $(TABLE):;@:)
 endif
-.PHONY: help env demo up down status logs reset close accept roll-back quarantine sql dbt add-table check test bench
+.PHONY: help env demo up down status logs reset close accept roll-back quarantine sql dbt add-table check test torture bench
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ check: env ## linters and fast tests, under a minute
 
 test: env ## the whole suite, the end-to-end close included; ARGS="-k name" narrows it
 	@$(RUN) test $(ARGS)
+
+torture: env ## the long trials: kills by the dozen, a transaction of a million rows
+	@$(RUN) torture
 
 bench: env ## the benchmarks; NAME=cdc for one
 	@$(RUN) bench $(NAME)

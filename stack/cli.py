@@ -141,6 +141,14 @@ def test(arguments: tuple[str, ...]) -> None:
 
 
 @commands.command()
+def torture() -> None:
+    """The long trials that CI does not run."""
+    from stack.quality import torture as run
+
+    sys.exit(run())
+
+
+@commands.command()
 @click.argument("names", nargs=-1)
 def bench(names: tuple[str, ...]) -> None:
     """Run the benchmarks, all or those named, and print their figures."""

@@ -2,8 +2,12 @@
 
 import subprocess
 import sys
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
 
 from include.settings import ROOT
 from stack.layout import BIN, child_environment
@@ -13,7 +17,9 @@ LINTERS = (
     ("format", ["ruff", "format", "--quiet", "--check", "."], "Repair: ruff format ."),
     ("sqlfluff", ["sqlfluff", "lint", "--disable-progress-bar", "--processes", "2", "dbt"], "Repair: sqlfluff fix dbt"),
 )
-FAST = "not platform and not e2e and not torture"
+SLOW = "platform or e2e"
+FAST = f"not ({SLOW}) and not torture"
+NO_TESTS = 5  # the exit code of pytest where nothing was selected
 
 
 def check() -> int:
@@ -28,8 +34,48 @@ def check() -> int:
 
 
 def test(arguments: Sequence[str]) -> int:
-    """The whole suite in one process: its platform tests would compete for the same cores."""
-    return subprocess.call([str(BIN / "pytest"), *arguments], cwd=ROOT, env=_environment())
+    """The whole suite but the torture: the fast tests, then each room that needs a platform, on a platform of its own.
+
+    A room kills services and fills databases, so none shares its platform with another. With arguments, one
+    plain call of pytest. Returns the exit code.
+    """
+    if arguments:
+        return subprocess.call([str(BIN / "pytest"), *arguments], cwd=ROOT, env=_environment())
+    return _run_rooms(f"({SLOW}) and not torture", {"fast": ["-n", "2", "-m", FAST]})
+
+
+def torture() -> int:
+    """The long trials: kills by the dozen, a transaction of a million rows. Returns the exit code."""
+    return _run_rooms("torture", {})
+
+
+def _run_rooms(marked: str, first: dict[str, list[str]]) -> int:
+    """Run pytest once a room and add up what the runs report; a room without such tests is passed over."""
+    rooms = first | {
+        folder.name: ["-m", marked, str(folder.relative_to(ROOT))]
+        for folder in sorted((ROOT / "tests").iterdir())
+        if folder.is_dir() and any(folder.glob("test_*.py"))
+    }
+    total: Counter[str] = Counter()
+    broken = []
+    with tempfile.TemporaryDirectory() as reports:
+        for room, chosen in rooms.items():
+            begun, report = time.monotonic(), Path(reports) / f"{room}.xml"
+            command = [str(BIN / "pytest"), "-q", "--durations=3", f"--junitxml={report}", *chosen]
+            code = subprocess.call(command, cwd=ROOT, env=_environment())
+            if code == NO_TESTS:
+                continue
+            print(f"--- {room}: {'ok' if code == 0 else 'FAILED'}, {time.monotonic() - begun:.0f} s", flush=True)
+            if code:
+                broken.append(room)
+            if report.exists():
+                suite = ElementTree.parse(report).getroot().find("testsuite")
+                total.update({name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")})
+    failed = total["failures"] + total["errors"]
+    if broken:
+        print(f"\nfailed: {', '.join(broken)}. One alone: make test ARGS=tests/<room>")
+    print(f"{total['tests'] - failed - total['skipped']} passed, {failed} failed, {total['skipped']} skipped")
+    return 1 if broken else 0
 
 
 def _passes(name: str, command: list[str], advice: str) -> bool:
