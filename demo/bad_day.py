@@ -50,7 +50,7 @@ class Site:
     def operator(self) -> Operator:
         known = remembered(self.dsn)
         if known is None:
-            raise NotNow("The field database is empty. Run: python -m demo.load")
+            raise NotNow("The field database is empty. Run: .venv/bin/python -m demo.load")
         return operate(*known)
 
 
@@ -66,14 +66,14 @@ def miss_file(site: Site) -> str:
     operator, inbox = site.operator(), site.inbox
     with psycopg.connect(site.dsn, autocommit=True) as connection, connection.cursor() as cursor:
         if cursor.execute("select 1 from demo.deliveries where is_held").fetchone():
-            raise NotNow("A file is missing already. Run: python -m demo.bad_day missing-file --undo")
+            raise NotNow("A file is missing already. Run: .venv/bin/python -m demo.bad_day missing-file --undo")
         deliver(site.dsn, operator, inbox)
         oldest = cursor.execute("select min(production_date) from demo.deliveries").fetchone()[0]
         number = (oldest - operator.config.start).days - 1
         if number < 0:
             raise NotNow(
                 "Every day of the history was delivered: none is left to miss a file of."
-                " Run: python -m demo.load --fresh"
+                " Run: .venv/bin/python -m demo.load --fresh"
             )
         held, *others = partner_files(operator, number, number + 1)
         note_delivery(cursor, held, is_held=True)
@@ -183,7 +183,7 @@ def _remember_once(cursor: psycopg.Cursor, kind: str) -> None:
     if not cursor.execute(
         "insert into demo.undo values (%s, '{}') on conflict do nothing returning 1", [kind]
     ).fetchone():
-        raise NotNow(f"{kind} is in force already. Run: python -m demo.bad_day {kind} --undo")
+        raise NotNow(f"{kind} is in force already. Run: .venv/bin/python -m demo.bad_day {kind} --undo")
 
 
 def _run_back(kind: str) -> Callable[[Site], str]:

@@ -1,4 +1,4 @@
-"""Every setting of the platform, read once from the environment, and the secret files beside it.
+"""Every setting of the platform, read once from the environment and `.env`, and the secret files beside it.
 
 This is the one module that reads environment variables (prefix `HNAI_`, `__` between levels)
 and secret files. Everything else asks `settings` and `secret(name)`.
@@ -31,7 +31,7 @@ class Ports(BaseModel):
     seaweed_master: int = 9343
     seaweed_filer: int = 8888
     seaweed_volume: int = 9340
-    seaweed_admin: int = 23646
+    seaweed_admin: int = 12646  # its gRPC port too stays below those that the system hands to outgoing connections
     airflow_task_api: int = Field(default=8794, description="Triggerer log server, where one is started at all.")
 
 
@@ -60,7 +60,9 @@ class Airflow(BaseModel):
 class Settings(BaseSettings):
     """Every setting of the platform. Secrets are read from files of mode 0600, never from here."""
 
-    model_config = SettingsConfigDict(env_prefix="HNAI_", env_nested_delimiter="__", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="HNAI_", env_nested_delimiter="__", env_file=ROOT / ".env", frozen=True, extra="ignore"
+    )
 
     profile: Literal["embedded", "distributed"] = "embedded"
     state_dir: Path = Field(default=ROOT / ".hnai", description="The one folder that holds all state.")

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from textwrap import indent
 from urllib.parse import quote
 
 import requests
@@ -97,9 +98,11 @@ class Airflow:
         for entry in content:
             if entry.get("level") not in ("error", "critical"):
                 continue
+            if said and str(entry["event"]).startswith("ALERT "):
+                break  # on-call's alert: the same once more, for those who were not there
             said += str(entry["event"]).splitlines()
             said += [f"{one['exc_type']}: {one['exc_value']}" for one in entry.get("error_detail") or []]
-        return "\n".join(f"  {line}" for line in said[-lines:])
+        return indent("\n".join(said[-lines:]), "  ")
 
     def _import_errors(self) -> str:
         errors = self._call("get", "/api/v2/importErrors")["import_errors"]

@@ -25,9 +25,8 @@ def open_shell(arguments: Sequence[str]) -> int:
     half.write_text("\n".join([".output /dev/null", *(f"{statement};" for statement in statements), ".output", ""]))
     half.rename(INIT)
     program = Path(importlib.util.find_spec("duckdb_cli").origin).parent / "duckdb"
-    return subprocess.call(
-        [str(program), "-unsigned", "-init", str(INIT), *arguments], cwd=ROOT, env=child_environment()
-    )
+    start = ["-no-init", "-cmd", f'.read "{INIT}"']  # -init says that it loads, and where from
+    return subprocess.call([str(program), "-unsigned", *start, *arguments], cwd=ROOT, env=child_environment())
 
 
 def run_dbt(arguments: Sequence[str]) -> int:

@@ -9,8 +9,10 @@ import socket
 import tempfile
 from pathlib import Path
 
-SHIFTS = range(10_000, 20_000, 37)  # no two ports of the plan differ by a small multiple of 37
-PORTS = (8080, 8333, 8181, 5433, 8083, 9343, 8888, 9340, 23646, 18333, 19343, 18888, 19340, 33646)
+# No two ports of the plan differ by a small multiple of 37. None may reach 32768: from there on the system hands
+# ports to outgoing connections, and a service that is killed may find its own taken when it comes back.
+SHIFTS = range(1_000, 10_000, 37)
+PORTS = (8080, 8333, 8181, 5433, 8083, 9343, 8888, 9340, 12646, 18333, 19343, 18888, 19340, 22646)
 
 
 def reserve() -> tuple[Path, int]:

@@ -100,7 +100,7 @@ class Report:
     def _accept_command(self, result: Result) -> str:
         days = " ".join(f"--{flag} {day}" for flag, day in zip(("from", "to"), self.window.split("…"), strict=False))
         given = f"--calendar {self.calendar} {days} --pattern '{result.pattern}' --why '…'"
-        return f"python -m include.gate.accept add {given}"
+        return f'make accept ARGS="add {given}"'
 
 
 def _details(result: Result) -> Iterable[str]:

@@ -24,7 +24,8 @@ class Alert:
 
     def __str__(self) -> str:
         hint = f" {self.clear_hint}" if self.clear_hint else ""
-        return f"ALERT {self.dag_id}.{self.task_id} (run {self.run_id}, try {self.try_number}): {self.what}.{hint}"
+        what = self.what.removesuffix(".")
+        return f"ALERT {self.dag_id}.{self.task_id} (run {self.run_id}, try {self.try_number}): {what}.{hint}"
 
 
 def raise_alert(alert: Alert) -> bool:

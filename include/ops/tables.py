@@ -13,7 +13,7 @@ text, number, flag, real = pa.string(), pa.int64(), pa.bool_(), pa.float64()
 instant, date = pa.timestamp("us", tz="UTC"), pa.date32()
 
 TABLES: dict[str, dict[str, pa.DataType]] = {
-    # One row per close key, version and state (frozen, published, failed, rolled_back).
+    # One row per close key, version and state (frozen, published, rolled_back).
     "closes": {
         "close_key": text,
         "version": number,

@@ -21,7 +21,7 @@ from include.catalog import Mart, marts
 from include.errors import PublishError, Superseded
 from include.ops.lease import Lease
 from include.ops.store import read, record
-from include.publish.freeze import Close, close_key, load_close
+from include.publish.freeze import Close, close_key
 from include.publish.intent import Intent
 from include.settings import ROOT
 
@@ -192,26 +192,6 @@ def write(intent: Intent, lease: Lease) -> None:
             return
         record("closes", rows)
         intent.end("sealed", lease)
-
-
-def failed(run_id: str, why: str, verdict_text: str = "failed") -> None:
-    """Record that a close was stopped (a gate failed); readers keep what they have."""
-    close = load_close(run_id)
-    frozen = read("closes", run_id=run_id, state="frozen")
-    if read("closes", run_id=run_id, state="failed", why=why):
-        return
-    record(
-        "closes",
-        [
-            {
-                k: v
-                for k, v in {**row, "state": "failed", "verdict": verdict_text, "why": why}.items()
-                if k != "recorded_at"
-            }
-            for row in frozen
-            if row["close_key"] in close.keys
-        ],
-    )
 
 
 def verdict(run_id: str) -> str:

@@ -170,6 +170,13 @@ def test_a_task_whose_process_was_lost_is_told_too(monkeypatch):
     assert told[0].task_id == "t[4]"
 
 
+def test_a_failed_close_can_be_cleared_before_its_deadline(dag_bag):
+    for one in calendars():
+        (alert,) = dag_bag.dags[f"{one.pack}_daily_close_{one.name}"].deadline
+        # Airflow 3.3.2 moves these when it clears a run, and fails at it for as long as the deadline has not passed.
+        assert alert.reference.reference_name != "DagRunQueuedAtDeadline"
+
+
 def test_a_close_that_is_not_done_in_time_is_told(monkeypatch):
     told = []
     monkeypatch.setattr("include.ops.alerts.raise_alert", told.append)

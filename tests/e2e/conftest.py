@@ -1,6 +1,5 @@
 """The whole platform with a small demo operator, started once and shared: Airflow, stream, lakehouse."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,6 +8,8 @@ from typing import Any
 
 import psycopg
 import pytest
+
+from tests.publish.plain_reader import PlainReader
 
 CALENDAR = "permian"
 ANSWER_S = 240  # longest wait for one step
@@ -123,43 +124,13 @@ def site(platform) -> Iterator[Site]:
     yield found
 
 
-@dataclass
-class Reader:
-    """A plain SQL reader that asks over and over whether wells add up to their fields, until stopped.
-
-    One query reads two tables, each as of its own instant, so a publish may fall between the two. A difference
-    therefore counts when it is still there on asking again at once.
-    """
-
-    answers: list[tuple] = field(default_factory=list)
-    unanswered: int = 0
-    _over: threading.Event = field(default_factory=threading.Event)
-
-    def read(self) -> None:
-        from include.lakehouse import connect
-
-        sql = (
-            "select (select sum(oil_sm3) from lakehouse.energypack.fct_well_production_daily) "
-            "- (select sum(oil_sm3) from lakehouse.energypack.fct_field_production_daily)"
-        )
-        while not self._over.is_set():
-            try:
-                with connect() as con:
-                    answer = con.execute(sql).fetchone()
-                if answer[0]:
-                    with connect() as con:
-                        answer = con.execute(sql).fetchone()
-                self.answers.append(answer)
-            except Exception:  # the catalog is down: readers get an error, never half a close
-                self.unanswered += 1
-            self._over.wait(0.2)
-
-
 @pytest.fixture
-def reader(site) -> Iterator[Reader]:
-    found = Reader()
-    thread = threading.Thread(target=found.read, daemon=True)
-    thread.start()
+def reader(site) -> Iterator[PlainReader]:
+    """A reader that asks over and over whether the wells add up to their fields."""
+    found = PlainReader(
+        "select (select sum(oil_sm3) from lakehouse.energypack.fct_well_production_daily), "
+        "(select sum(oil_sm3) from lakehouse.energypack.fct_field_production_daily)"
+    )
+    found.start()
     yield found
-    found._over.set()
-    thread.join(30)
+    found.stop()

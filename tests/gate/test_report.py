@@ -25,7 +25,7 @@ def test_the_message_holds_all_that_is_needed_to_decide(operator, judge):
         "observed  1 of 12 rows: 1000",
         "row       well_id W07, production_date 2026-11-23, oil_to_usual 1000",
         "then clear gate_stage of this run",
-        f"python -m include.gate.accept add --calendar permian --from 2026-11-23 --pattern '{PATTERN}' --why '…'",
+        f"make accept ARGS=\"add --calendar permian --from 2026-11-23 --pattern '{PATTERN}' --why '…'\"",
     ):
         assert needed in text
 
