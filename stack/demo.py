@@ -121,12 +121,13 @@ def _yesterday(calendar: Calendar) -> date:
 
 def _where(days: dict[str, date]) -> str:
     """Where to look, with the files of the days just published named."""
+    from include.publish.seal import close_rows, live
+
     lines = [where_to_look(PACK)]
     for calendar, day in days.items():
-        reports = sorted(
-            (settings.reports_dir / PACK / calendar / str(day)).glob("v*.html"), key=lambda p: p.stat().st_mtime
-        )
-        lines += [f"{'Close report':<13}{shown(reports[-1])}"] if reports else []
+        for sealed in live(close_rows(PACK, calendar, day, day)).values():
+            report = settings.reports_dir / PACK / calendar / str(day) / f"v{sealed.version}.html"
+            lines += [f"{'Close report':<13}{shown(report)}"] if report.exists() else []
     dags = [f"land_{source.name}" for source in sources() if source.pack == PACK]
     dags += ["land_files", *(f"{PACK}_daily_close_{calendar}" for calendar in days), "maintain_lakehouse"]
     return "\n".join([*lines, f"{'DAGs':<13}{', '.join(dags)}"])

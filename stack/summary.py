@@ -20,8 +20,11 @@ GATES = """
         select * from {lakehouse}.ops.gate_results
         where pack = ? and calendar = ?
             and run_id = (
-                select run_id from {lakehouse}.ops.closes
-                where close_key = ? and state = 'published' order by version desc, recorded_at desc limit 1
+                select arg_max(run_id, version) from (
+                    select * from {lakehouse}.ops.closes where close_key = ?
+                    qualify row_number() over (partition by version order by recorded_at desc) = 1
+                )
+                where state = 'published'
             )
         qualify row_number() over (
             partition by layer, suite, table_name, expectation, column_name, bound order by recorded_at desc

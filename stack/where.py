@@ -11,12 +11,12 @@ def shown(path: Path) -> str:
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
-def where_to_look(pack: str = "<pack>") -> str:
+def where_to_look(pack: str = "") -> str:
     """The addresses and files of the running platform. The password is named by its file, never shown."""
     lines = {
         "Airflow": f"{settings.airflow_uri}  user {ADMIN}, password in {shown(settings.secrets_dir / 'airflow_admin')}",
         "Reports": shown(settings.reports_dir / pack),
-        "Data Docs": shown(settings.data_docs_dir / pack / "index.html"),
+        "Data Docs": shown(settings.data_docs_dir / pack / ("index.html" if pack else "")),
         "SQL": "make sql",
         "State": "make status        stop: make down        start over: make reset",
     }
