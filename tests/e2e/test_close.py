@@ -127,6 +127,10 @@ def test_a_failing_gate_keeps_the_old_close_and_an_accepted_one_publishes(site, 
         )
         assert any(well_id in str(alert) for alert in alerts), alerts
 
+        site.airflow.clear(DAG, refused)  # nothing was mended: the same rows fail again
+        assert site.finish(refused) == "failed"
+        assert site.published(day) == before
+
         failing = {
             f"{table}.{expectation}" + (f".{column}" if column else "")
             for table, expectation, column in site.lake(
