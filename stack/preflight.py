@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Iterable
 
 from include.settings import settings
@@ -11,6 +12,7 @@ from stack.layout import STATE
 from stack.services import SERVICES
 
 FREE_GB = 5
+SETTLE_S = 3.0
 PYTHON = (3, 11)
 
 
@@ -39,12 +41,22 @@ def check_ports(names: Iterable[str]) -> None:
     """Refuse to start where somebody else listens already."""
     for name in names:
         for setting, port in SERVICES[name].ports().items():
-            if _is_taken(port):
+            if _stays_taken(port):
                 plain = setting.removesuffix(" (gRPC)")
                 raise NotReady(
                     f"Port {port} of {name} is taken by {_owner(port)}. Stop that process, or move the port: "
                     f"HNAI_PORTS__{plain.upper()}=<port>, or all ports at once: HNAI_PORT_SHIFT=1000."
                 )
+
+
+def _stays_taken(port: int) -> bool:
+    """Whether the port is taken and stays so: the threads of a service just killed hold theirs for a moment more."""
+    deadline = time.monotonic() + SETTLE_S
+    while _is_taken(port):
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _is_taken(port: int) -> bool:
