@@ -62,7 +62,10 @@ class SchemaCheckOperator(LandingOperator):
 
         done = check_source(self.source)
         for change in done["changes"]:
-            self.log.warning("%s", change["text"])
+            if change["kind"] == "added":
+                self.log.warning("%s", change["text"])
+            else:  # what models read has gone or changed
+                self._tell(change, context)
         for table in done["loaded"]:
             self.log.info("loaded %(table)s: %(rows)d rows in %(seconds).1f s, %(reason)s", table)
             found = declared(self.source)
@@ -72,6 +75,22 @@ class SchemaCheckOperator(LandingOperator):
         if not done["loaded"]:
             self.compares()
         return {"changes": [c["text"] for c in done["changes"]], "loaded": [t["table"] for t in done["loaded"]]}
+
+    def _tell(self, change: dict[str, Any], context: Context) -> None:
+        from include.ops.alerts import Alert, raise_alert
+
+        ti = context["ti"]
+        raise_alert(
+            Alert(
+                ti.dag_id,
+                ti.task_id,
+                ti.run_id,
+                ti.try_number,
+                f"{self.source}: {change['text']}",
+                change,
+                "Nothing to clear. If it was not meant, have the source restore it; if it was, change what reads it",
+            )
+        )
 
 
 class WatchOperator(LandingOperator):

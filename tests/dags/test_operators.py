@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from include.catalog import Feed
-from plugins.operators import files, maintain
+from plugins.operators import files, landing, maintain
 
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
@@ -133,3 +133,23 @@ def test_lineage_of_an_operator_says_which_output_is_made_of_what():
     assert model.facets["columnLineage"].fields["x"].inputFields[0].field == "y"
     assert model.outputFacets["outputStatistics"].rowCount == 3
     assert "columnLineage" not in closes.facets
+
+
+def test_a_column_that_goes_is_told_to_on_call_and_one_that_comes_is_only_logged(monkeypatch):
+    changes = [
+        {
+            "table": "well_tests",
+            "column": "casing_pressure",
+            "kind": "dropped",
+            "text": "well_tests.casing_pressure dropped",
+        },
+        {"table": "work_orders", "column": "crew", "kind": "added", "text": "work_orders.crew added"},
+    ]
+    told = []
+    monkeypatch.setattr("include.land.schema_check.check_source", lambda _: {"changes": changes, "loaded": []})
+    monkeypatch.setattr("include.ops.alerts.raise_alert", told.append)
+    ti = SimpleNamespace(dag_id="land_fieldops", task_id="check_schema", run_id="r", try_number=1)
+
+    landing.SchemaCheckOperator(task_id="check_schema", source="fieldops").execute({"ti": ti})
+
+    assert [alert.what for alert in told] == ["fieldops: well_tests.casing_pressure dropped"]
