@@ -39,7 +39,10 @@ class Session:
 
     def __post_init__(self) -> None:
         cursor = self.first.cursor()
-        ids = lambda query: np.array([row[0] for row in cursor.execute(query).fetchall()], dtype=np.int64)  # noqa: E731
+
+        def ids(query: str) -> np.ndarray:
+            return np.array([row[0] for row in cursor.execute(query).fetchall()], dtype=np.int64)
+
         self.readings = ids(
             "select reading_id from daily_readings where oil_volume > 1 and production_date >"
             f" (select max(production_date) from daily_readings) - {RECENT_DAYS} order by 1"

@@ -135,7 +135,10 @@ def site(database, tmp_path) -> Site:
 def test_a_bad_day_in_the_database_can_be_undone(site, kind):
     tables = ("daily_readings", "well_tests")
     readable = {"daily_readings": "reading_id, oil_volume, gas_volume", "well_tests": "id, oil_rate, casing_pressure"}
-    now = lambda: [ask(site.dsn, f"select {readable[t]} from {t} order by 1") for t in tables]  # noqa: E731
+
+    def now() -> list:
+        return [ask(site.dsn, f"select {readable[t]} from {t} order by 1") for t in tables]
+
     before = now()
 
     KINDS[kind].do(site)

@@ -78,6 +78,8 @@ def test_a_killed_store_comes_back_by_itself(lake, name):
 
     wait_until(lambda: pid_of(name) != before and SERVICES[name].is_healthy() is None)
 
+    assert SERVICES[name].is_healthy() is None
+
 
 def test_a_catalog_that_came_back_counts_as_healthy_only_once_recovered(lake):
     before = pid_of("seaweedfs")
