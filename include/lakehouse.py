@@ -33,6 +33,7 @@ from pyiceberg.io.pyarrow import (
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.table import CommitTableRequest, Table, TableIdentifier, Transaction
+from pyiceberg.table.update.snapshot import _SnapshotProducer
 from pyiceberg.transforms import parse_transform
 from requests import RequestException
 
@@ -53,6 +54,13 @@ TABLE_PROPERTIES = {
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "20",
 }
+
+# pyiceberg's threads share one manifest evaluator, which keeps the manifest it judges in itself: a file that is
+# there is then missed now and then. An evaluator for each judgement shares nothing.
+_evaluator_of = _SnapshotProducer._build_manifest_evaluator
+_SnapshotProducer._build_manifest_evaluator = lambda producer, spec_id: (
+    lambda manifest: _evaluator_of(producer, spec_id)(manifest)
+)
 
 
 def catalog() -> RestCatalog:
