@@ -32,6 +32,11 @@ class Ports(BaseModel):
     seaweed_filer: int = 8888
     seaweed_volume: int = 9340
     seaweed_admin: int = 12646  # its gRPC port too stays below those that the system hands to outgoing connections
+    mqtt: int = 1883
+    nats: int = 4222
+    nats_monitor: int = 8222
+    opcua_simulator: int = 4840
+    modbus_simulator: int = 5020
     airflow_task_api: int = Field(default=8794, description="Triggerer log server, where one is started at all.")
 
 
@@ -42,6 +47,28 @@ class Landing(BaseModel):
     retained_wal_mb: int = Field(default=1024, gt=0, description="WAL held back before on-call is alerted.")
     heartbeat_every_s: float = Field(default=2.0, gt=0, description="Time between heartbeats at the source.")
     file_max_mb: int = Field(default=512, gt=0, description="Largest partner file, unpacked.")
+
+
+class Ot(BaseModel):
+    """The OT mirror. What a bridge needs stands first: on a host of its own nothing else is read."""
+
+    broker_url: str | None = Field(default=None, description="mqtt:// or mqtts:// address; the own broker if unset.")
+    broker_ca: Path | None = Field(default=None, description="Certificate authority of an mqtts:// broker.")
+    urls: dict[str, str] = Field(default={}, description="Address by source, in place of the one in its YAML.")
+    flush_s: float = Field(default=0.5, gt=0, description="Longest a reading waits in a bridge for others.")
+    outbox_mb: int = Field(default=1024, gt=0, description="Disk that a bridge may fill while the broker is away.")
+    seal_s: float = Field(default=1.0, gt=0, le=10, description="Age at which the recorder seals a segment.")
+    seal_rows: int = Field(default=20_000, gt=0, description="Readings after which a segment is sealed at once.")
+    spool_hours: float = Field(default=6.0, ge=0, description="How long a segment is kept after it is in both stores.")
+    hot: Literal["postgres", "influx"] = Field(default="postgres", description="Which hot store the recorder fills.")
+    influx_url: str = Field(default="http://127.0.0.1:8428", description="Where Influx line protocol is written to.")
+    hot_days: int = Field(default=30, gt=0, description="Days that the hot store keeps.")
+    drain_minutes: float = Field(default=10.0, gt=0, description="How long one run of mirror_ot goes on committing.")
+    commit_every_s: float = Field(default=3.0, gt=0, description="Time between commits to ot.readings.")
+    buckets: int = Field(default=4, gt=0, description="Buckets of tags in a day of ot.readings, when it is made.")
+    history_hours: float = Field(default=48.0, ge=0, description="History asked of a server when a tag is first seen.")
+    stale_s: float = Field(default=600.0, gt=0, description="Silence after which a tag counts as stale.")
+    may_request_rebirth: bool = Field(default=False, description="Sparkplug: ask edge nodes for births. It is a write.")
 
 
 class Retention(BaseModel):
@@ -71,6 +98,7 @@ class Settings(BaseSettings):
     warehouse: str = "lakehouse"
     ports: Ports = Ports()
     landing: Landing = Landing()
+    ot: Ot = Ot()
     retention: Retention = Retention()
     airflow: Airflow = Airflow()
     fieldops_database: str = "fieldops"
@@ -103,6 +131,11 @@ class Settings(BaseSettings):
         """When the platform was started for the first time; None before that."""
         path = self.state_dir / "first_start"
         return datetime.fromisoformat(path.read_text().strip()) if path.is_file() else None
+
+    @property
+    def ot_dir(self) -> Path:
+        """State of the mirror: `<source>/` of each bridge, `spool/` of the recorder, `pki/` of the OPC UA client."""
+        return self.state_dir / "ot"
 
     @property
     def secrets_dir(self) -> Path:

@@ -13,7 +13,7 @@ RUN = STATE / "run"
 LOGS = STATE / "logs"
 BIN = Path(sys.executable).parent  # the environment's own programs, whatever PATH says
 
-PRIVATE = ("secrets", "run", "logs", "seaweed", "airflow", "connect", "workspaces", "lineage", "tmp")
+PRIVATE = ("secrets", "run", "logs", "seaweed", "airflow", "connect", "workspaces", "lineage", "nats", "ot", "tmp")
 SHARED = ("inbox", "archive", "quarantine", "reports", "data_docs")
 SOCKET_PATH_LIMIT = 100  # a unix socket's path may have 107 bytes on Linux
 

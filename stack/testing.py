@@ -12,7 +12,27 @@ from pathlib import Path
 # No two ports of the plan differ by a small multiple of 37. None may reach 32768: from there on the system hands
 # ports to outgoing connections, and a service that is killed may find its own taken when it comes back.
 SHIFTS = range(1_000, 10_000, 37)
-PORTS = (8080, 8333, 8181, 5433, 8083, 9343, 8888, 9340, 12646, 18333, 19343, 18888, 19340, 22646)
+PORTS = (
+    8080,
+    1883,
+    4222,
+    8222,
+    4840,
+    5020,
+    8333,
+    8181,
+    5433,
+    8083,
+    9343,
+    8888,
+    9340,
+    12646,
+    18333,
+    19343,
+    18888,
+    19340,
+    22646,
+)
 
 
 def reserve() -> tuple[Path, int]:
