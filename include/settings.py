@@ -34,7 +34,7 @@ class Ports(BaseModel):
     seaweed_admin: int = 12646  # its gRPC port too stays below those that the system hands to outgoing connections
     mqtt: int = 1883
     nats: int = 4222
-    nats_monitor: int = 8222
+    nats_monitor: int = 8223
     opcua_simulator: int = 4840
     modbus_simulator: int = 5020
     airflow_task_api: int = Field(default=8794, description="Triggerer log server, where one is started at all.")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from include.settings import ROOT
+from stack import testing
 
 pytestmark = [pytest.mark.platform, pytest.mark.torture]
 
@@ -58,7 +59,7 @@ def airflow(tmp_path_factory):
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "HNAI_STATE_DIR": str(folder / "state"),
-        "HNAI_PORT_SHIFT": str(int(os.environ["HNAI_PORT_SHIFT"]) - 5_000),
+        "HNAI_PORT_SHIFT": str(testing.free_shift()),
         "HNAI_AIRFLOW__DAGS_DIR": str(folder / "dags"),
     }
     try:
