@@ -13,7 +13,7 @@ ifeq ($(firstword $(MAKECMDGOALS)),add-table)
 TABLE ?= $(word 2,$(MAKECMDGOALS))
 $(eval $(TABLE):;@:)
 endif
-.PHONY: help env demo up down status logs reset close accept roll-back quarantine sql dbt add-table check test torture bench
+.PHONY: help env demo up down status logs reset close accept roll-back quarantine sql dbt add-table ot-browse ot-test ot-trust ot-package check test torture bench
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,18 @@ dbt: env ## dbt on the project: ARGS="ls --resource-type model"
 
 add-table: env ## declare a source table from its own schema: make add-table SOURCE.TABLE; ZONE= may follow
 	@$(RUN) add-table $(TABLE) $(if $(ZONE),--zone "$(ZONE)")
+
+ot-browse: env ## an OPC UA server's variables as rows of the tag dictionary: URL=opc.tcp://host:4840 CSV=tags.csv; ARGS="--help"
+	@PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m include.ot.browse $(if $(URL),"$(URL)") $(if $(CSV),--csv "$(CSV)") $(ARGS)
+
+ot-test: env ## ask the source of one tag, now, and say what is wrong: TAG=MES-01.tubing_head_pressure
+	@PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m include.ot.probe $(if $(TAG),"$(TAG)")
+
+ot-trust: env ## certificates of OPC UA servers, and ours: ARGS="list", ARGS="accept NAME", ARGS="reject NAME", ARGS="renew"
+	@PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m include.ot.trust $(ARGS)
+
+ot-package: env ## a bridge that runs alone on a host that sees the plant: OUT=hnai-bridge.tar.gz; SOURCES="name name" may follow
+	@$(RUN) ot-package $(if $(OUT),--out "$(OUT)") $(SOURCES)
 
 check: env ## linters and fast tests, under a minute
 	@$(RUN) check

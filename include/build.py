@@ -88,13 +88,16 @@ def build_layer(close: "Close", layer: Layer) -> list[ModelResult]:
 
 
 def _require_raw(pack: str) -> None:
-    """Make the raw table of a feed that no file has reached yet; name the captured tables that have not landed."""
+    """Make the tables that no file and no reading has reached yet; name the captured ones that have not landed."""
     from include import lakehouse
     from include.land import files
+    from include.ot import tables as mirror
 
     landed = {name[-1] for name in lakehouse.catalog().list_tables("raw")}
     if any(feed.identifier not in landed for feed in feeds() if feed.pack == pack):
         files.prepare()
+    if (DBT / "seeds" / pack / f"{pack}_tags.csv").is_file():
+        mirror.ensure()
     staged = {path.stem for path in (DBT / "models" / pack / "staging").rglob("stg_*.sql")}
     declared = [table for source in sources() if source.pack == pack for table in source.tables]
     if missing := [t for t in declared if f"stg_{t.identifier}" in staged and t.identifier not in landed]:

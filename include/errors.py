@@ -6,12 +6,17 @@ HnaiError
  ├─ LakehouseError
  │   └─ CommitConflict               somebody else committed first; nothing was changed
  ├─ LandingError                     source, connector or file
+ ├─ OtError                          bridge, broker, recorder or mirror
+ │   ├─ PayloadError                 a message that is none of ours
+ │   ├─ SpoolError                   a segment or the spool's index cannot be used
+ │   └─ NoHistory                    the source keeps no history of what is asked
  ├─ GateFailed                       a critical expectation failed and was not accepted
  └─ PublishError
      ├─ LeaseLost                    another run took over; this one must not write
      └─ Superseded                   a later version of the close is already published
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -43,6 +48,26 @@ class CommitConflict(LakehouseError):
 
 class LandingError(HnaiError):
     """A source, connector or partner file cannot be landed; the message names it and what to do."""
+
+
+class OtError(HnaiError):
+    """A bridge, the broker, the recorder or the mirror cannot go on; the message says what to do."""
+
+
+class PayloadError(OtError):
+    """A message that cannot be read; the message names what is wrong in it."""
+
+
+class SpoolError(OtError):
+    """A segment or the index of the spool cannot be used; the message names the file."""
+
+
+class NoHistory(OtError):
+    """The source keeps no history of what is asked; the gap stays one. `reasons` by tag, where some tags have one."""
+
+    def __init__(self, message: str, reasons: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.reasons = dict(reasons or {})
 
 
 class GateFailed(HnaiError):

@@ -6,21 +6,28 @@ removed only when it is older than a given age and no snapshot that is kept refe
 """
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from pyarrow.fs import FileSelector, FileType
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan, PyArrowFileIO, _dataframe_to_data_files
 from pyiceberg.manifest import DataFile
-from pyiceberg.table import FileScanTask, Table
+from pyiceberg.table import FileScanTask, Table, Transaction
+from pyiceberg.table.update import RemoveSnapshotsUpdate
 
 from include.errors import CommitConflict
 from include.lakehouse import catalog, commit_many, table
 
 SMALL_BYTES = 32 * 1024 * 1024
+PORTION_BYTES = 64 * 1024 * 1024  # of files merged in one commit; ten times as much in memory
 COMPACTION_TRIES = 30  # a try costs about 0.1 s, a busy stream commits every second or two
+DELETERS = 8  # at one time: a stream leaves a hundred thousand small files a day
+UPKEEP = "hnai.upkeep"  # in the summary of a snapshot that changes files and no row
+KEPT_SNAPSHOTS = 120  # a stream's table is read by position, never by snapshot; its metadata must stay small
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,14 @@ class Compaction:
     rows: int
 
 
-def compact(identifier: str, *, small_bytes: int = SMALL_BYTES, min_files: int = 5) -> Compaction:
+def compact(
+    identifier: str, *, small_bytes: int = SMALL_BYTES, min_files: int = 5, sort_by: Sequence[str] = ()
+) -> Compaction:
     """Merge the data files below `small_bytes` of each partition that has at least `min_files` of them.
 
-    Rows stay the same. Writers may append meanwhile. Raises `CommitConflict` after several lost races;
-    nothing is changed then.
+    Rows stay the same, in the order of `sort_by` within a file. Writers may append meanwhile. A large heap is merged in
+    several commits, each of what fits into memory. Raises `CommitConflict` after several lost races; what was merged
+    before stays merged.
     """
     source = table(identifier)
     tasks = list(source.scan().plan_files())
@@ -45,10 +55,37 @@ def compact(identifier: str, *, small_bytes: int = SMALL_BYTES, min_files: int =
     for task in tasks:
         if task.file.file_size_in_bytes < small_bytes and not task.delete_files:
             small[(task.file.spec_id, tuple(task.file.partition))].append(task)
-    due = [task for group in small.values() if len(group) >= min_files for task in group]
-    if not due:
-        return Compaction(identifier, len(tasks), len(tasks), 0)
+    rows, files = 0, len(tasks)
+    for due in _portions([group for group in small.values() if len(group) >= min_files]):
+        done = _merge(source, due, sort_by)
+        rows, files = rows + done.num_rows, files - len(due) + done.files
+        source = table(identifier)
+    return Compaction(identifier, len(tasks), files, rows)
+
+
+def _portions(groups: Iterable[list[FileScanTask]]) -> Iterator[list[FileScanTask]]:
+    """Files to be merged together: of some partitions, or of a part of one, up to `PORTION_BYTES`."""
+    portion, size = [], 0
+    for group in groups:
+        for task in group:
+            if len(portion) > 1 and size + task.file.file_size_in_bytes > PORTION_BYTES:
+                yield portion
+                portion, size = [], 0
+            portion.append(task)
+            size += task.file.file_size_in_bytes
+    if len(portion) > 1:
+        yield portion
+
+
+class _Merged(NamedTuple):
+    num_rows: int
+    files: int
+
+
+def _merge(source: Table, due: list[FileScanTask], sort_by: Sequence[str]) -> _Merged:
     rows = ArrowScan(source.metadata, source.io, source.schema(), AlwaysTrue()).to_table(due)
+    if sort_by:
+        rows = rows.sort_by([(name, "ascending") for name in sort_by])
     merged = list(_dataframe_to_data_files(table_metadata=source.metadata, df=rows, io=source.io))
     old = [task.file for task in due]
     for tries in range(1, COMPACTION_TRIES + 1):
@@ -58,11 +95,11 @@ def compact(identifier: str, *, small_bytes: int = SMALL_BYTES, min_files: int =
         except CommitConflict:
             if tries == COMPACTION_TRIES:
                 raise
-            source = table(identifier)
+            source = table(".".join(source.name()))
             live = {task.file.file_path for task in source.scan().plan_files()}
             if not live.issuperset(f.file_path for f in old):
                 raise
-    return Compaction(identifier, len(tasks), len(tasks) - len(old) + len(merged), rows.num_rows)
+    return _Merged(rows.num_rows, len(merged))
 
 
 def _swap(target: Table, old: list[DataFile], new: list[DataFile]) -> None:
@@ -71,12 +108,23 @@ def _swap(target: Table, old: list[DataFile], new: list[DataFile]) -> None:
     said = newest.summary.additional_properties if newest and newest.summary else {}
     ours = {name: value for name, value in said.items() if name.startswith("hnai.")}
     tx = target.transaction()
-    with tx.update_snapshot(snapshot_properties={**ours, "hnai.upkeep": "compact"}).overwrite() as swap:
+    with tx.update_snapshot(snapshot_properties={**ours, UPKEEP: "compact"}).overwrite() as swap:
         for f in old:
             swap.delete_data_file(f)
         for f in new:
             swap.append_data_file(f)
     commit_many([tx])
+
+
+def forget_old_snapshots(tx: Transaction, keep: int = KEPT_SNAPSHOTS) -> None:
+    """Let a commit of a stream forget all but the newest snapshots of its table, every `keep` commits."""
+    metadata = tx.table_metadata
+    if len(metadata.snapshots) < keep * 2:
+        return
+    protected = {ref.snapshot_id for ref in metadata.refs.values()}
+    by_age = sorted(metadata.snapshots, key=lambda s: s.sequence_number or 0)
+    old = [s.snapshot_id for s in by_age[:-keep] if s.snapshot_id not in protected]
+    tx._apply((RemoveSnapshotsUpdate(snapshot_ids=old),))
 
 
 def expire(identifier: str, older_than: datetime, keep: Collection[int] = ()) -> int:
@@ -119,8 +167,8 @@ def remove_orphans(identifier: str, older_than: datetime) -> Orphans:
     listed = [f for f in filesystem.get_file_info(FileSelector(path, recursive=True)) if f.type == FileType.File]
     referred = {io.parse_location(p)[2] for p in references(table(identifier))}
     orphans = [f for f in listed if f.path not in referred and f.mtime and f.mtime.astimezone(UTC) < older_than]
-    for f in orphans:
-        filesystem.delete_file(f.path)
+    with ThreadPoolExecutor(DELETERS) as several:
+        list(several.map(filesystem.delete_file, [f.path for f in orphans]))
     return Orphans(identifier, len(orphans), sum(f.size for f in orphans), len(listed) - len(orphans))
 
 

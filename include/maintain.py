@@ -34,7 +34,8 @@ from include.publish import recover
 from include.settings import settings
 
 log = logging.getLogger(__name__)
-LOGS = ("raw", "ops", "quarantine")  # append-only namespaces, cut by position and never read at a snapshot
+LOGS = ("raw", "ops", "quarantine", "ot")  # append-only namespaces, cut by position and never read at a snapshot
+SORTED_BY = {"ot.readings": ("tag_id", "observed_at", "sequence")}  # who asks for tags reads few row groups
 TRIES = 5
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ def compact_raw(run_id: str = "by hand") -> list[Upkeep]:
     for namespace in LOGS:
         for identifier in upkeep.tables(namespace):
             with _measured(done, identifier, "compact") as step:
-                _again(lambda name=identifier: upkeep.compact(name))
+                _again(lambda name=identifier: upkeep.compact(name, sort_by=SORTED_BY.get(name, ())))
                 step.removed = _again(lambda name=identifier: upkeep.expire(name, limit))
     return _recorded(done, run_id)
 

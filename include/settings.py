@@ -54,6 +54,11 @@ class Ot(BaseModel):
 
     broker_url: str | None = Field(default=None, description="mqtt:// or mqtts:// address; the own broker if unset.")
     broker_ca: Path | None = Field(default=None, description="Certificate authority of an mqtts:// broker.")
+    broker_listen: str | None = Field(default=None, description="Address for bridges of other hosts; TLS is required.")
+    broker_certificate: Path | None = Field(
+        default=None, description="The own broker's certificate: it speaks TLS then."
+    )
+    broker_key: Path | None = Field(default=None, description="The key of that certificate.")
     urls: dict[str, str] = Field(default={}, description="Address by source, in place of the one in its YAML.")
     flush_s: float = Field(default=0.5, gt=0, description="Longest a reading waits in a bridge for others.")
     outbox_mb: int = Field(default=1024, gt=0, description="Disk that a bridge may fill while the broker is away.")
@@ -68,6 +73,10 @@ class Ot(BaseModel):
     buckets: int = Field(default=4, gt=0, description="Buckets of tags in a day of ot.readings, when it is made.")
     history_hours: float = Field(default=48.0, ge=0, description="History asked of a server when a tag is first seen.")
     stale_s: float = Field(default=600.0, gt=0, description="Silence after which a tag counts as stale.")
+    kafka_brokers: str = Field(default="", description="host:port,… of a Kafka with our payload; empty: none.")
+    kafka_topic: str = Field(default="ot.readings", description="Its topic.")
+    kafka_group: str = Field(default="hnai-recorder", description="Consumer group of the recorder.")
+    kafka_options: dict[str, str] = Field(default={}, description="Of librdkafka, such as security.protocol.")
     may_request_rebirth: bool = Field(default=False, description="Sparkplug: ask edge nodes for births. It is a write.")
 
 
@@ -80,7 +89,7 @@ class Retention(BaseModel):
 
 
 class Airflow(BaseModel):
-    parallel_tasks: int = Field(default=4, gt=0, description="Tasks that may run at one time.")
+    parallel_tasks: int = Field(default=5, gt=0, description="Tasks that may run at one time; a drain takes one.")
     dags_dir: Path = Field(default=ROOT / "dags", description="Folder that Airflow reads its DAGs from.")
 
 

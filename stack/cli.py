@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 
@@ -121,6 +122,16 @@ def add_table(table: str, zone: str | None) -> None:
     from include.add_table import main
 
     sys.exit(main([table, *(["--zone", zone] if zone else [])]))
+
+
+@commands.command()
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("hnai-bridge.tar.gz"))
+@click.argument("sources", nargs=-1)
+def ot_package(out: Path, sources: tuple[str, ...]) -> None:
+    """Write a bridge that installs and runs alone, for all OT sources or those named."""
+    from stack.bridge_package import build
+
+    click.echo(f"{build(out, sources)}: copy it to the host, unpack it, run ./install.sh there")
 
 
 @commands.command()

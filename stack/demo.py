@@ -19,12 +19,14 @@ from stack.close import Run, close_windows, follow
 from stack.layout import BIN, LOGS, child_environment
 from stack.platform import up
 from stack.progress import Progress
-from stack.services import PLATFORM
+from stack.services import PLATFORM, SIMULATORS
 from stack.where import shown, where_to_look
 
 PACK = "energypack"
 TREND_DAYS = 35
 ONE_DAY = timedelta(days=1)
+SCADA = "field_scada"
+MIRROR_PATIENCE_S = 180.0
 
 
 def run() -> None:
@@ -35,11 +37,13 @@ def run() -> None:
     seeding: list[subprocess.Popen] = []
     up(PLATFORM, progress, beside=lambda: seeding.append(_seed()))
     _finish(seeding[0], progress)
-    supervisor.start(["simulate"])
+    supervisor.start(["simulate", *SIMULATORS])
     split["start"] = time.monotonic() - begun
 
     progress.say("\nLand the operator's database and its partners' files")
     split["land"] = _timed(_land)
+    progress.say("\nMirror the wells' SCADA")
+    split["mirror"] = _timed(lambda: _mirror(progress))
     progress.say("\nClose and publish")
     split["close"] = _timed(_close)
     from stack.summary import published_day
@@ -87,6 +91,30 @@ def _land() -> None:
     follow(airflow, [Run(dag_id, dag_id, airflow.running_or_new(dag_id)) for dag_id in dags], begun)
 
 
+def _mirror(progress: Progress) -> None:
+    """See readings arrive, and ask the SCADA server at once for what it recorded before, so that yesterday has some.
+
+    The DAG would ask after its first drain, some minutes later.
+    """
+    from include.ot.backfill import backfill
+    from include.ot.gaps import open_gaps, told_of
+
+    with progress.step("first readings in Iceberg"):
+        deadline = time.monotonic() + MIRROR_PATIENCE_S
+        while not told_of(SCADA, "first_seen"):
+            if time.monotonic() > deadline:
+                raise RuntimeError(
+                    f"No reading of {SCADA} reached ot.readings in {MIRROR_PATIENCE_S:.0f} s. "
+                    "Look at `make status` and at the DAG mirror_ot, then run `make demo` again"
+                )
+            time.sleep(1.0)
+    for gap in open_gaps():
+        if gap.source == SCADA and gap.cause == "first_seen":
+            with progress.step("history of the SCADA server"):
+                done = backfill(gap.gap_id, "demo")
+            progress.say(f"    {done or 'is in already'}")
+
+
 def _close() -> None:
     """The days before yesterday first, as one run, so that yesterday's report has a month to compare with."""
     trend = {
@@ -129,7 +157,7 @@ def _where(days: dict[str, date]) -> str:
             report = settings.reports_dir / PACK / calendar / str(day) / f"v{sealed.version}.html"
             lines += [f"{'Close report':<13}{shown(report)}"] if report.exists() else []
     dags = [f"land_{source.name}" for source in sources() if source.pack == PACK]
-    dags += ["land_files", *(f"{PACK}_daily_close_{calendar}" for calendar in days), "maintain_lakehouse"]
+    dags += ["land_files", "mirror_ot", *(f"{PACK}_daily_close_{calendar}" for calendar in days), "maintain_lakehouse"]
     return "\n".join([*lines, f"{'DAGs':<13}{', '.join(dags)}"])
 
 

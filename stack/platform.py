@@ -40,14 +40,16 @@ def up(
             with progress.step("roles and databases"):
                 postgres.make_roles()
         beside()
-        supervisor.start(name for name in services if name == "connect")
+        supervisor.start(name for name in services if name in ("connect", "mqtt"))
         if any(name in AIRFLOW for name in services):
             from stack.airflow_setup import set_up
 
             set_up(progress)
             supervisor.start(name for name in services if name in AIRFLOW)
-        supervisor.start(name for name in services if name not in (*LAKE, *AIRFLOW, "connect"))
-        _await([name for name in services if name not in lake or name == "recover"], progress)
+        broker = [name for name in services if name == "mqtt"]
+        _await(broker, progress)
+        supervisor.start(name for name in services if name not in (*LAKE, *AIRFLOW, "connect", "mqtt"))
+        _await([name for name in services if name not in (*lake, *broker) or name == "recover"], progress)
 
 
 def down(progress: Progress | None = None) -> None:
@@ -83,7 +85,8 @@ def forget() -> None:
 def _have_supervisor(services: Sequence[str], progress: Progress) -> None:
     if supervisor.is_running():
         if not supervisor.configuration_changed():
-            running = {name for name, state in supervisor.states().items() if state["statename"] == "RUNNING"}
+            states = supervisor.states().items()
+            running = {name for name, state in states if state["statename"] in ("STARTING", "RUNNING")}
             preflight.check_ports([name for name in services if name not in running])
             return
         progress.say("  the configuration has changed: restarting every service")

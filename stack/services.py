@@ -3,14 +3,19 @@
 import json
 import os
 import signal
+import socket
+import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from include.ot.sources import sources
 from include.settings import settings
-from stack import postgres, seaweed
+from stack import nats, postgres, seaweed
 from stack.layout import BIN, LOGS, RUN
+
+HEALTH_FRESH_S = 15
 
 
 def _nothing() -> None:
@@ -84,6 +89,42 @@ def _airflow_port() -> dict[str, int]:
     return {"airflow": settings.port("airflow")}
 
 
+def _ot_is_healthy(folder: str) -> Callable[[], str | None]:
+    """Healthy while it tells its state, reaches the broker and can write. An OT server may be away all the same."""
+
+    def is_healthy() -> str | None:
+        path = settings.ot_dir / folder / "health.json"
+        try:
+            health, age_s = json.loads(path.read_bytes()), time.time() - path.stat().st_mtime
+        except (OSError, ValueError) as error:
+            return f"it has not told its state yet ({error})"
+        if age_s > HEALTH_FRESH_S:
+            return f"it told its state last {age_s:.0f} s ago, in {path}"
+        if not Path(f"/proc/{health.get('pid', 'self')}").exists():
+            return "the process that told its state last has ended"
+        own = health.get("problems", {}).get("outbox") or health.get("spool", {}).get("problem")
+        return health["broker"]["problem"] or own
+
+    return is_healthy
+
+
+def _answers(port: str) -> Callable[[], str | None]:
+    def is_healthy() -> str | None:
+        try:
+            socket.create_connection((settings.host, settings.port(port)), timeout=5).close()
+        except OSError as error:
+            return f"nothing answers at port {settings.port(port)}: {error}"
+        return None
+
+    return is_healthy
+
+
+def _bridge(source: str) -> Service:
+    return Service(
+        f"bridge-{source}", command=_python("-m", "include.ot.bridge", source), is_healthy=_ot_is_healthy(source)
+    )
+
+
 def _get_json(url: str) -> dict:
     with urllib.request.urlopen(url, timeout=5) as response:
         return json.load(response)
@@ -115,6 +156,9 @@ _SERVICES = (
         is_healthy=_connect_is_healthy,
         ports=lambda: {"connect": settings.port("connect")},
     ),
+    Service("mqtt", command=nats.command, is_healthy=nats.is_healthy, ports=nats.ports, prepare=nats.prepare),
+    Service("recorder", command=_python("-m", "include.ot.recorder"), is_healthy=_ot_is_healthy("spool"), grace_s=20),
+    *(_bridge(source.name) for source in sources() if source.has_bridge),
     Service(
         "airflow-api-server",
         command=_airflow("api-server"),
@@ -148,12 +192,27 @@ _SERVICES = (
         start_timeout_s=240,
     ),
     Service("simulate", command=_python("-m", "demo.simulate"), is_healthy=lambda: None),
+    Service(
+        "simulate-opcua",
+        command=_python("-m", "demo.opcua_simulator"),
+        is_healthy=_answers("opcua_simulator"),
+        ports=lambda: {"opcua_simulator": settings.port("opcua_simulator")},
+    ),
+    Service(
+        "simulate-modbus",
+        command=_python("-m", "demo.modbus_simulator"),
+        is_healthy=_answers("modbus_simulator"),
+        ports=lambda: {"modbus_simulator": settings.port("modbus_simulator")},
+    ),
+    Service("simulate-line", command=_python("-m", "demo.line_simulator"), is_healthy=_ot_is_healthy("packaging_line")),
 )
 
 SERVICES: dict[str, Service] = {service.name: service for service in _SERVICES}
 AIRFLOW = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 LAKE = ("seaweedfs", "postgres", "recover")
-PLATFORM = (*LAKE, "connect", *AIRFLOW)
+OT = ("mqtt", "recorder", *(name for name in SERVICES if name.startswith("bridge-")))
+PLATFORM = (*LAKE, "connect", *OT, *AIRFLOW)
+SIMULATORS = ("simulate-opcua", "simulate-modbus", "simulate-line")  # of plant equipment, for the demo
 
 
 def environment_of(service: Service) -> dict[str, str]:

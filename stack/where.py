@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from include.settings import ROOT, settings
+from stack import nats
 from stack.airflow_env import ADMIN
 
 
@@ -17,6 +18,8 @@ def where_to_look(pack: str = "") -> str:
         "Airflow": f"{settings.airflow_uri}  user {ADMIN}, password in {shown(settings.secrets_dir / 'airflow_admin')}",
         "Reports": shown(settings.reports_dir / pack),
         "Data Docs": shown(settings.data_docs_dir / pack / ("index.html" if pack else "")),
+        "MQTT": f"{nats.url()}  user recorder, password in {shown(settings.secrets_dir / 'mqtt_recorder')}",
+        "OT bridges": f"{shown(settings.ot_dir)}/<source>/health.json",
         "SQL": "make sql",
         "State": "make status        stop: make down        start over: make reset",
     }

@@ -64,8 +64,9 @@
     {{ round_half_even("(cast(" ~ volume ~ " as decimal(25, 12)) * cast(28.328 as decimal(13, 11)))", 23, 6) }}
 {%- endmacro %}
 
-{% macro unknown_unit(unit) -%}
-    cast({{ fail("'The volume unit ' || coalesce(" ~ unit ~ ", 'null') || ' is not known; add it to to_sm3'") }} as decimal(38, 18))
+{#- What stops the build where a unit is met that a macro does not know. -#}
+{% macro unknown_unit(unit, quantity="volume", macro_name="to_sm3") -%}
+    cast({{ fail("'The " ~ quantity ~ " unit ' || coalesce(" ~ unit ~ ", 'null') || ' is not known; add it to " ~ macro_name ~ "'") }} as decimal(38, 18))
 {%- endmacro %}
 
 
@@ -75,10 +76,67 @@
 {%- endmacro %}
 
 
+{#- Pressure in kPa from a named unit, rounded half even to six decimals; gauge stays gauge, absolute stays absolute.
+    1 psi is 6.894757293168 kPa, 1 bar is 100 kPa, 1 atm is 101.325 kPa. -#}
+{% macro to_kpa(pressure, unit) -%}
+    case
+        when {{ pressure }} is null then cast(null as decimal(18, 6))
+        when {{ unit }} = 'kpa' then cast({{ converted(pressure, "1") }} as decimal(18, 6))
+        when {{ unit }} = 'psi' then cast({{ converted(pressure, "6.894757293168") }} as decimal(18, 6))
+        when {{ unit }} = 'bar' then cast({{ converted(times(pressure, 100), "1") }} as decimal(18, 6))
+        when {{ unit }} = 'mbar' then cast({{ converted(pressure, "0.1") }} as decimal(18, 6))
+        when {{ unit }} = 'pa' then cast({{ converted(pressure, "0.001") }} as decimal(18, 6))
+        when {{ unit }} = 'atm' then cast({{ converted(times(pressure, 100), "1.01325") }} as decimal(18, 6))
+        when {{ unit }} = 'mpa' then cast({{ converted(times(pressure, 1000), "1") }} as decimal(18, 6))
+        else cast({{ unknown_unit(unit, "pressure", "to_kpa") }} as decimal(18, 6))
+    end
+{%- endmacro %}
+
+
 {#- Temperature in degC from degF, rounded half up to six decimals. -#}
 {% macro degf_to_degc(temperature) -%}
     {{ ratio("(" ~ temperature ~ " - 32) * 5", "9", 6) }}
 {%- endmacro %}
+
+
+{#- Temperature in degC from a named unit, to six decimals. -#}
+{% macro to_degc(temperature, unit) -%}
+    case
+        when {{ temperature }} is null then cast(null as decimal(18, 6))
+        when {{ unit }} = 'degc' then cast({{ converted(temperature, "1") }} as decimal(18, 6))
+        when {{ unit }} = 'degf' then cast({{ degf_to_degc(temperature) }} as decimal(18, 6))
+        when {{ unit }} = 'k' then cast({{ converted("(" ~ temperature ~ " - 273.15)", "1") }} as decimal(18, 6))
+        else cast({{ unknown_unit(unit, "temperature", "to_degc") }} as decimal(18, 6))
+    end
+{%- endmacro %}
+
+
+{#- A share from 0 to 1, to six decimals, from percent or as it is. -#}
+{% macro to_share(value, unit) -%}
+    case
+        when {{ value }} is null then cast(null as decimal(18, 6))
+        when {{ unit }} = '1' then cast({{ converted(value, "1") }} as decimal(18, 6))
+        when {{ unit }} = 'pct' then cast({{ converted(value, "0.01") }} as decimal(18, 6))
+        else cast({{ unknown_unit(unit, "share", "to_share") }} as decimal(18, 6))
+    end
+{%- endmacro %}
+
+
+{#- A rate in Sm3 a day from a named unit, rounded half even to six decimals; bases as in to_sm3. Of a rate times days
+    it gives the volume in Sm3. A bare m3 does not say at which conditions, so it is no unit of these. -#}
+{% macro rate_to_sm3_per_d(rate, unit) -%}
+    case
+        when {{ rate }} is null then cast(null as decimal(18, 6))
+        {%- for name, per_day in {"d": 1, "h": 24}.items() %}
+        when {{ unit }} = 'sm3_per_{{ name }}' then cast({{ converted(times(rate, per_day), "1") }} as decimal(18, 6))
+        when {{ unit }} = 'bbl_per_{{ name }}' then cast({{ converted(times(rate, per_day), "0.158987294928") }} as decimal(18, 6))
+        when {{ unit }} = 'mcf_per_{{ name }}' then cast({{ mcf_to_sm3(times(rate, per_day)) }} as decimal(18, 6))
+        {%- endfor %}
+        else cast({{ unknown_unit(unit, "rate", "rate_to_sm3_per_d") }} as decimal(18, 6))
+    end
+{%- endmacro %}
+
+{% macro times(value, factor) %}{{ return(value if factor == 1 else "(" ~ value ~ " * " ~ factor ~ ")") }}{% endmacro %}
 
 
 {#- The later and the earlier of two values that are not null; engines disagree on `greatest` with nulls. -#}

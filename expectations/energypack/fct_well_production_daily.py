@@ -44,8 +44,21 @@ select
             or b.water_injected_sm3 is distinct from h.water_injected_sm3
             then 1
         else 0
-    end as is_restated
+    end as is_restated,
+    case when b.scada_hours_known >= 0.95 * d.hours then abs(b.hours_on - b.scada_hours_on) end::double
+        as hours_off_scada,
+    round(
+        case when b.scada_oil_hours_known >= 0.95 * d.hours and greatest(b.oil_sm3, b.scada_oil_sm3) >= 1
+            then 100 * abs(b.oil_sm3 - b.scada_oil_sm3) / greatest(b.oil_sm3, b.scada_oil_sm3) end,
+        2
+    )::double as percent_oil_off_scada,
+    round(
+        case when b.scada_gas_hours_known >= 0.95 * d.hours and greatest(b.gas_sm3, b.scada_gas_sm3) >= 1000
+            then 100 * abs(b.gas_sm3 - b.scada_gas_sm3) / greatest(b.gas_sm3, b.scada_gas_sm3) end,
+        2
+    )::double as percent_gas_off_scada
 from built as b
+inner join close_days as d on b.production_date = d.production_date
 left join with_usual as u on b.well_id = u.well_id and b.production_date = u.production_date
 left join history_fct_well_production_daily as h on b.well_id = h.well_id and b.production_date = h.production_date
 """
@@ -108,6 +121,23 @@ SUITE = gx.ExpectationSuite(
             severity="warning",
             notes="The well flows to no facility on that day: the network has a gap, and allocation will leave the "
             "well out.",
+        ),
+        gx.expectations.ExpectColumnValuesToBeBetween(
+            column="hours_off_scada",
+            max_value=1,
+            severity="warning",
+            notes="SCADA knows at least 95 % of the day and saw the well run for another time than was reported, by "
+            "more than an hour. Hours on are written down by hand; theoretical volumes and downtime rest on them.",
+        ),
+        *(
+            gx.expectations.ExpectColumnValuesToBeBetween(
+                column=f"percent_{product}_off_scada",
+                max_value=10,
+                severity="warning",
+                notes="Reported volume and rate meter differ by more than the 10 % that a multiphase meter may be off, "
+                "though the rate is known for at least 95 % of the day.",
+            )
+            for product in ("oil", "gas")
         ),
     ],
 )

@@ -117,9 +117,11 @@ def _expressions_of_one_table(sql: str, inputs: Mapping[str, str]) -> dict[str, 
 
 
 def _uri(pack: str, schema: str | None, name: str) -> str:
-    """Raw and published tables live in the lakehouse; whatever else a model reads is of its own workspace."""
+    """Raw, mirrored and published tables live in the lakehouse; whatever else a model reads is of its own workspace."""
     if schema == "raw":
         return raw_uri(name)
+    if schema == "ot":
+        return f"iceberg://ot/{name}"
     return mart_uri(pack, name) if schema == pack else model_uri(pack, name)
 
 

@@ -4,6 +4,8 @@ Everything here speaks in our own short URIs; `dataset` turns one into OpenLinea
 
     postgres://fieldops/public.well_tests        a table of a source system
     inbox://flow_computer/hourly                 a kind of partner file
+    spool://ot/segments                          what the recorder of the OT mirror sealed
+    opcua://field_scada/history                  what an OPC UA server remembers
     iceberg://raw/fieldops__well_tests           a table of the lakehouse (also the URI of the Airflow asset)
     report://energypack/permian                  the close reports of a calendar
     workspace://energypack/stg_fieldops__wells   a model as one close built it; without the run, which is OpenLineage's
@@ -40,6 +42,10 @@ def dataset(uri: str) -> DatasetName:
             return DatasetName(f"workspace://{place}", name)
         case "inbox":
             return DatasetName("file://inbox", f"{place}/{name}")
+        case "spool":
+            return DatasetName("file://spool", f"{place}/{name}")
+        case "opcua":
+            return DatasetName(f"opcua://{place}", name)
         case "report":
             return DatasetName("file://reports", f"{place}/{name}")
         case "postgres":

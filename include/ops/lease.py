@@ -33,13 +33,14 @@ create table if not exists leases (
     backend_pid integer,
     backend_start timestamptz
 )"""
-_LOCK = """
+_STATE = """
 select holder, try_number, fence,
     expires_at > now() and exists (
         select 1 from pg_stat_activity a where a.pid = l.backend_pid and a.backend_start = l.backend_start
     ) as is_alive,
     greatest(extract(epoch from expires_at - now()), 0)::float as expires_in_s
-from leases l where name = %s for update"""
+from leases l where name = %s"""
+_LOCK = f"{_STATE} for update"
 _TAKE = """
 update leases set holder = %s, try_number = %s, fence = fence + 1, expires_at = now() + make_interval(secs => %s),
     backend_pid = pg_backend_pid(),
@@ -107,6 +108,14 @@ class Lease:
                 except psycopg.Error as error:
                     log.warning("The lease %s could not be renewed: %s", self.name, error)
                     return
+
+
+def is_held(connection: psycopg.Connection, name: str) -> bool:
+    """Whether a living process holds the lease, asked on a connection of the caller's own (database `hnai`)."""
+    if connection.execute("select to_regclass('leases')").fetchone()[0] is None:
+        return False
+    row = connection.execute(f"select is_alive from ({_STATE}) as found", [name]).fetchone()
+    return bool(row and row[0])
 
 
 @contextmanager

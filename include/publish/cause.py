@@ -2,19 +2,21 @@
 
 Moved is every raw row above the old version's cut-off and at or below the new one's. A raw row is named as the
 cause of a figure when it holds the values of the figure's key (a well, a meter) and, where it has dates, the
-figure's day. A figure summed from others (a field) takes the causes of those that hold its key.
+figure's day. A figure summed from others (a field) takes the causes of those that hold its key. Readings of the OT
+mirror are too many to be named one by one: they are counted per asset and day.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThan, In, LessThanOrEqual, Or
 
 from include import lakehouse
-from include.catalog import feeds, sources
-from include.publish.freeze import NOTHING, Position, load_close
+from include.catalog import calendar, feeds, sources
+from include.contract_day import ContractDay
+from include.publish.freeze import NOTHING, OT, Position, has_tags, load_close
 from include.publish.intent import Intent
 from include.publish.seal import Sealed, git_sha
 
@@ -25,6 +27,16 @@ ROWS_READ = 50_000  # of one raw table; a bulk change is counted, not listed
 ROWS_NAMED = 5
 DELETES_LOOKED_UP = 500
 _POSITION = ("_epoch", "_commit_lsn", "_lsn", "_seq")
+_MIRRORED = """
+    select tag_id, 'readings' as what, count(*) as n, min(observed_at) as first_at, max(observed_at) as last_at
+    from lakehouse.ot.readings
+    where observed_at >= $starts and observed_at < $ends and _ordinal > $since and _ordinal <= $until
+    group by tag_id, epoch_ms(observed_at) // 900000
+    union all
+    select tag_id, state || ' gaps', 1, greatest(from_at, $starts), least(to_at, $ends)
+    from lakehouse.ot.gaps
+    where to_at > $starts and from_at < $ends and _ordinal > $since and _ordinal <= $until
+"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,9 @@ def of(intent: Intent, changes: Sequence["Change"], before: Mapping[str, Sealed]
     old_code = {s.git_sha for s in before.values()} - {git_sha(), ""}
     if old_code:
         head.append(f"code {', '.join(sorted(old_code))} → {git_sha()}")
-    moved = moved_rows(intent.pack, [s.cut_off for s in before.values()], load_close(intent.run_id).cut_off)
+    old, new = [s.cut_off for s in before.values()], load_close(intent.run_id).cut_off
+    moved = moved_rows(intent.pack, old, new)
+    moved += mirrored(intent.pack, intent.calendar, intent.from_date, intent.to_date, old, new)
     direct = [_naming(change, moved) for change in changes]
     texts = []
     for change, rows in zip(changes, direct, strict=True):
@@ -70,6 +84,34 @@ def moved_rows(pack: str, old: Iterable[Mapping[str, Position]], new: Mapping[st
         if _sortable(since) < _sortable(until):
             found += _moved_in(f"{source}.{name}", f"raw.{identifier}", key, since, until)
     return found
+
+
+def mirrored(
+    pack: str, calendar_name: str, first: date, last: date, old: Iterable[Mapping[str, Position]], new: Mapping
+) -> list[Moved]:
+    """What the OT mirror took in of these contract days above the lowest of the `old` cut-offs, up to the new one."""
+    from include.ot.tags import SEEDS, read
+
+    since = min((cut_off.get(OT, NOTHING)["commit_lsn"] for cut_off in old), default=0)
+    until = new.get(OT, NOTHING)["commit_lsn"]
+    if not has_tags(pack) or since >= until:
+        return []
+    day = ContractDay(calendar(calendar_name).zone, calendar(calendar_name).contract_hour)
+    asset_of = {tag.tag_id: tag.asset_id for tag in read(SEEDS / pack / f"{pack}_tags.csv")}
+    window = {"starts": day.starts_at(first), "ends": day.ends_at(last), "since": since, "until": until}
+    with lakehouse.connect() as con:
+        rows = con.execute(_MIRRORED, window).fetchall()
+    found: dict[tuple[str, date, str], int] = {}
+    for tag_id, what, n, first_at, last_at in rows:
+        on = day.at(first_at)
+        while tag_id in asset_of and (on == day.at(first_at) or day.starts_at(on) < last_at):
+            key = (asset_of[tag_id], on, what)
+            found[key] = found.get(key, 0) + n
+            on += timedelta(days=1)
+    return [
+        Moved(f"ot.{what.split()[-1]}", f"ot: {what} of {asset} on {on}: {n:,}", frozenset({asset}), frozenset({on}))
+        for (asset, on, what), n in sorted(found.items())
+    ]
 
 
 def position_of(cut_off: Mapping[str, Position], source: str, identifier: str) -> Position:

@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include import catalog
 from include.catalog import Source, calendar, feeds, marts, sources
 from include.errors import LandingError, PublishError
 from include.settings import settings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 Position = dict[str, int]  # {"epoch": …, "commit_lsn": …}
 NOTHING: Position = {"epoch": 0, "commit_lsn": 0}
+OT = "ot"  # the entry of `ot.readings` in a cut-off: the ordinal of its last commit
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Close:
     run_id: str
     reason: str
     keys: dict[str, int] = field(hash=False)  # close key -> version
-    cut_off: dict[str, Position] = field(hash=False)  # source, and feed by its identifier -> position
+    cut_off: dict[str, Position] = field(hash=False)  # source, feed by its identifier, `ot` -> position
     history: dict[str, int | None] = field(hash=False)  # mart -> snapshot id published at history_at
     frozen_at: datetime
     history_at: datetime
@@ -173,6 +175,8 @@ def cut_off_now(pack: str, *, wait: bool = True) -> tuple[dict[str, Position], b
             cut_off[feed.identifier] = ordinal
             if feed.source not in cut_off or ordinal["commit_lsn"] > cut_off[feed.source]["commit_lsn"]:
                 cut_off[feed.source] = ordinal
+    if has_tags(pack):
+        cut_off[OT] = {"epoch": 0, "commit_lsn": _ot_ordinal()}
     return cut_off, caught_up
 
 
@@ -205,6 +209,17 @@ def _landed(source: Source, wait: bool) -> tuple[Position, bool]:
     except (LandingError, psycopg.Error) as error:
         log.warning("%s: closing with what has landed. %s", source.name, str(error).strip())
         return connect.landed_position(source.name) or NOTHING, False
+
+
+def has_tags(pack: str) -> bool:
+    """Whether the pack has a tag dictionary, and so reads `ot.readings`."""
+    return (catalog.DBT / "seeds" / pack / f"{pack}_tags.csv").is_file()
+
+
+def _ot_ordinal() -> int:
+    from include.ot.lake import ordinal_now
+
+    return ordinal_now()
 
 
 def _highest_ordinal(identifier: str) -> int:

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Literal
@@ -118,6 +118,7 @@ def _figures(close: Close, layout: Layout, snapshots: dict[str, int | None]) -> 
     totals = _rows(close, layout.totals, snapshots, since)
     single = _rows(close, layout.ranked, snapshots, before[0])
     now = (close.from_date, close.to_date)
+    layout = replace(layout, figures=tuple(f for f in layout.figures if _is_known(totals, f.column)))
     with duckdb.connect() as engine:
         engine.execute("set TimeZone = 'UTC'")
         engine.register("totals", totals)
@@ -155,6 +156,11 @@ def _rows(close: Close, mart: str, snapshots: dict[str, int | None], since: date
         LessThanOrEqual("production_date", close.to_date.isoformat()),
     )
     return target.scan(row_filter=window, snapshot_id=snapshots[mart]).to_arrow()
+
+
+def _is_known(rows: pa.Table, column: str) -> bool:
+    """Whether there is anything to say of a column: a mart may lack it at that snapshot, or hold nothing in it."""
+    return column in rows.column_names and (rows.num_rows == 0 or rows[column].null_count < rows.num_rows)
 
 
 def _sum(engine: duckdb.DuckDBPyConnection, column: str, window: tuple[date, date]) -> Decimal | None:

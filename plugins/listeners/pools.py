@@ -6,7 +6,7 @@ A task whose pool does not exist waits for ever without a word. Slots that someb
 from airflow.listeners import hookimpl
 
 from include.catalog import packs
-from plugins.defaults import LANDING_POOL, publish_pool
+from plugins.defaults import BACKFILL_POOL, DRAIN_POOL, LANDING_POOL, publish_pool
 
 _made: set[str] = set()  # by this scheduler process
 
@@ -23,7 +23,7 @@ def on_dag_run_running(dag_run, msg) -> None:
 
 
 def make_pools() -> None:
-    """Create the pools that are missing: one slot each, so that publishes of a pack come one at a time.
+    """Create the pools that are missing: one slot each, so that publishes of a pack, or drains, come one at a time.
 
     In a session of its own: the scheduler calls from within a transaction that must not be committed here.
     """
@@ -34,6 +34,8 @@ def make_pools() -> None:
 
     wanted = {publish_pool(pack): f"Publishes of {pack}, one at a time" for pack in packs()}
     wanted[LANDING_POOL] = "Partner files, in order of arrival"
+    wanted[DRAIN_POOL] = "Segments of the OT mirror, one drain at a time"
+    wanted[BACKFILL_POOL] = "Gaps of the OT mirror, one at a time"
     for name, why in wanted.items():
         if name in _made:
             continue

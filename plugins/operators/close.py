@@ -13,6 +13,7 @@ from include.contract_day import ContractDay
 from include.lineage.naming import mart_uri, model_uri, raw_uri
 from plugins.operators.lineage import LineageOperator
 from plugins.operators.links import CloseReportLink, DataDocsLink
+from plugins.operators.ot import GAPS, READINGS
 
 
 def close_run_id(dag_run) -> str:
@@ -76,7 +77,7 @@ class FreezeOperator(CloseOperator):
     clear_hint = "Clear `freeze`: it keeps the cut-off it has, or takes its first one."
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from include.publish.freeze import freeze
+        from include.publish.freeze import OT, freeze
 
         run, params = context["dag_run"], context["params"]
         first, last = window(run, params, self.calendar)
@@ -96,14 +97,16 @@ class FreezeOperator(CloseOperator):
             self.log.info("  reads %s up to %s", name, until)
         for table in _raw_tables(self.pack):
             self.read(raw_uri(table))
+        if OT in close.cut_off:
+            self.read(READINGS, GAPS)
         self.wrote("iceberg://ops/closes")
         return {"from_date": str(first), "to_date": str(last), "keys": close.keys, "cut_off": close.cut_off}
 
     def _nothing_landed(self) -> bool:
-        from include.publish.freeze import cut_off_now
+        from include.publish.freeze import OT, cut_off_now
 
         positions, _ = cut_off_now(self.pack, wait=False)
-        return all(at == {"epoch": 0, "commit_lsn": 0} for at in positions.values())
+        return all(at == {"epoch": 0, "commit_lsn": 0} for name, at in positions.items() if name != OT)
 
     def _accept(self, close, patterns: list[str], run, reason: str) -> None:
         from include.gate.accept import accept

@@ -15,6 +15,7 @@ from include.errors import HnaiError
 from include.lineage.naming import mart_uri
 from include.settings import secret, settings
 from plugins.operators.lineage import LineageOperator
+from plugins.operators.ot import GAPS, READINGS, TAG_HEALTH
 
 A_DAY = timedelta(hours=23)  # a little less, so that hourly runs find the daily steps due at the same hour
 
@@ -40,7 +41,7 @@ class UpkeepOperator(LineageOperator):
         return len(done)
 
     def _tables(self) -> list[str]:
-        raw = [t.uri for s in sources() for t in s.tables] + [f.uri for f in feeds()]
+        raw = [t.uri for s in sources() for t in s.tables] + [f.uri for f in feeds()] + [READINGS, GAPS, TAG_HEALTH]
         if self.step == "compact_raw":
             return raw
         return raw + [mart_uri(pack, m.name) for pack in packs() for m in marts(pack)]

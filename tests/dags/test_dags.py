@@ -32,7 +32,7 @@ print(json.dumps({
 def test_every_dag_loads(dag_bag):
     assert dag_bag.import_errors == {}
     expected = {f"{c.pack}_daily_close_{c.name}" for c in calendars()} | {f"land_{s.name}" for s in sources()}
-    assert expected | {"land_files", "maintain_lakehouse"} <= set(dag_bag.dags)
+    assert expected | {"land_files", "maintain_lakehouse", "mirror_ot"} <= set(dag_bag.dags)
 
 
 def test_parsing_is_light_and_fast():
@@ -76,6 +76,20 @@ def test_a_close_goes_through_its_gates_in_order(dag_bag):
         publish = dag.get_task("publish")
         assert publish.pool == f"publish_{calendar.pack}"
         assert {a.uri for a in publish.outlets} == {f"iceberg://{calendar.pack}/{m.name}" for m in marts(calendar.pack)}
+
+
+def test_drains_share_a_slot_and_what_follows_does_not_hold_up_the_next(dag_bag):
+    dag = dag_bag.dags["mirror_ot"]
+    drain = dag.get_task("drain")
+
+    assert drain.pool == "ot_drain" and dag.get_task("backfill").pool == "ot_backfill"
+    assert dag.get_task("backfill").is_mapped
+    assert {a.uri for a in drain.outlets} == {"iceberg://ot/readings"}
+    assert drain.downstream_task_ids == {"open_gaps", "tag_health"}
+    assert dag.max_active_runs > 1
+    (sealed,) = dag.timetable.asset_condition.objects
+    (watcher,) = sealed.watchers
+    assert watcher.trigger.serialize()[0] == "plugins.triggers.sealed_segments.SealedSegmentsTrigger"
 
 
 def test_the_scheduler_can_store_and_read_every_dag(dag_bag):

@@ -10,8 +10,9 @@ STAGING = {p.stem: p.read_text() for p in MODELS.rglob("stg_*.sql")}
 def test_every_source_table_of_the_application_has_a_staging_model():
     captured = {f"stg_{t.identifier}" for s in sources() for t in s.tables if t.schema == "public"}
     filed = {f"stg_{f.identifier}" for f in feeds()}
+    mirrored = {"stg_ot__readings", "stg_ot__gaps"}
 
-    assert captured | filed == set(STAGING)
+    assert captured | filed | mirrored == set(STAGING)
 
 
 def test_a_staging_model_reads_long_values_through_carried():
@@ -21,7 +22,7 @@ def test_a_staging_model_reads_long_values_through_carried():
     for path in MODELS.rglob("*__sources.yml"):
         for source in yaml.safe_load(path.read_text())["sources"]:
             for table in source["tables"]:
-                toasted = table["config"]["meta"].get("land", {}).get("toasted", [])
+                toasted = table.get("config", {}).get("meta", {}).get("land", {}).get("toasted", [])
                 model = STAGING.get(f"stg_{source['name']}__{table['name']}", "")
                 assert set(toasted) == set(re.findall(r"carried\('(\w+)'\)", model)), table["name"]
 
@@ -35,6 +36,17 @@ def test_a_staging_model_never_reads_a_local_time_as_an_instant():
                 assert not re.search(rf"^\s*{column}\b", model, re.MULTILINE), f"{table.name}.{column}"
 
 
+def test_the_mirror_s_tables_are_declared_with_the_columns_that_staging_reads():
+    """They have no `meta.land` and no `meta.feed`, so nothing else checks their names."""
+    from include.ot.tables import GAPS, GAPS_TABLE, READINGS, READINGS_TABLE
+
+    assert (READINGS_TABLE, GAPS_TABLE) == ("ot.readings", "ot.gaps")
+    read = set(re.findall(r"\breadings\.(\w+)", STAGING["stg_ot__readings"]))
+    assert {"tag_id", "observed_at", "value_bool", "_ordinal"} < read <= set(READINGS.names)
+    kept = STAGING["stg_ot__gaps"].rsplit("select", 1)[1].split("from numbered")[0]
+    assert set(re.findall(r"\w+", kept)) <= set(GAPS.names)
+
+
 def test_every_mart_can_be_published():
     """The window column, the key and the calendar are columns of it, and its types are storable in Iceberg."""
     storable = {"varchar", "date", "integer", "bigint", "boolean", "timestamp with time zone"}
@@ -42,7 +54,7 @@ def test_every_mart_can_be_published():
 
     assert {m.name for m in found} >= {
         "dim_date", "dim_well", "dim_facility", "fct_well_production_daily", "fct_field_production_daily",
-        "fct_field_production_monthly", "fct_gas_measurement_hourly", "fct_well_test",
+        "fct_field_production_monthly", "fct_gas_measurement_hourly", "fct_well_scada_hourly", "fct_well_test",
     }  # fmt: skip
     for mart in found:
         assert "calendar" in mart.columns and set(mart.key) <= set(mart.columns)

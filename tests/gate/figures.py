@@ -49,6 +49,24 @@ HOURS = f"""
     select 'EAG-M1' as meter_id, h as started_at, (7800 * 2 / 24.0)::decimal(38, 18) as volume_mcf
     from range(timestamptz '{DAY_ENDS}' - interval 240 hour, timestamptz '{DAY_ENDS}', interval 1 hour) as r(h)
 """
+SCADA = {
+    "tubing_head_pressure_kpa": "6200",
+    "casing_pressure_kpa": "8300",
+    "tubing_head_temperature_degc": "45",
+    "choke_opening_ratio": "0.4",
+    "oil_rate_sm3_per_d": "100",
+    "gas_rate_sm3_per_d": "30000",
+    "water_rate_sm3_per_d": "null",
+    "water_injection_rate_sm3_per_d": "null",
+}
+
+
+def _known(figures: dict[str, str]) -> str:
+    """Figures of an hour, each known for all of it."""
+    units = ("_kpa", "_degc", "_ratio", "_sm3_per_d")
+    covered = [next(name.removesuffix(u) for u in units if name.endswith(u)) for name in figures]
+    values = [f"{value}::decimal(18, 6) as {name}" for name, value in figures.items()]
+    return ", ".join([*values, *(f"3600::decimal(9, 3) as {name}_covered_s" for name in covered)])
 
 
 def raw() -> list[str]:
@@ -137,6 +155,27 @@ def staging() -> list[str]:
             well_type varchar, flow_kind varchar
         )
         """,
+        f"""
+        create table energypack_tags as
+        select w.well_id || '.is_running' as tag_id, w.well_id as asset_id, 'is_running' as measurement,
+            'field_rtu' as source
+        from ({WELLS}) as w
+        """,
+        """
+        create table int_well_tags as
+        select e.tag_id, e.asset_id as well_id, e.measurement, e.source from energypack_tags as e
+        """,
+        """
+        create table stg_ot__readings as
+        select t.tag_id, timestamptz '2026-11-20 00:00:00+00' as observed_at from int_well_tags as t
+        """,
+        f"""
+        create table int_tag_hours as
+        select t.tag_id, date '{LAST_DAY}' as production_date, h as started_at, 60::bigint as readings,
+            0::bigint as bad_readings
+        from int_well_tags as t
+        cross join range({LAST_24_HOURS}, timestamptz '{DAY_ENDS}', interval 1 hour) as r(h)
+        """,
     ]
 
 
@@ -151,7 +190,10 @@ def marts(calendar: str, window: str, hours: str) -> list[str]:
             (r.gas_reported * 28.328)::decimal(38, 18) as gas_sm3,
             r.water_reported::decimal(38, 18) as water_sm3,
             r.water_injected_reported::decimal(38, 18) as water_injected_sm3,
-            r.hours_on
+            r.hours_on,
+            24::decimal(18, 6) as scada_hours_on, 24::decimal(18, 6) as scada_hours_known,
+            (r.oil_reported * 0.158987)::decimal(18, 6) as scada_oil_sm3, 24::decimal(18, 6) as scada_oil_hours_known,
+            (r.gas_reported * 28.328)::decimal(18, 6) as scada_gas_sm3, 24::decimal(18, 6) as scada_gas_hours_known
         from stg_fieldops__daily_readings as r
         inner join stg_fieldops__wells as w on r.well_id = w.well_id
         where {window}
@@ -182,6 +224,15 @@ def marts(calendar: str, window: str, hours: str) -> list[str]:
             'EAG-PAD-A' as facility_id, volume_mcf * 28.328 as gas_sm3, null::varchar as alarms
         from stg_flow_computer__gas_hourly
         where started_at >= {LAST_24_HOURS}
+        """,
+        f"""
+        create or replace table fct_well_scada_hourly as
+        select
+            '{calendar}' as calendar, date '{LAST_DAY}' as production_date, w.well_id, h as started_at,
+            h + interval 1 hour as ended_at, {_known(SCADA)},
+            3600::decimal(9, 3) as uptime_s, 3600::decimal(9, 3) as uptime_covered_s
+        from stg_fieldops__wells as w
+        cross join range({LAST_24_HOURS}, timestamptz '{DAY_ENDS}', interval 1 hour) as r(h)
         """,
         f"""
         create or replace table fct_well_test as

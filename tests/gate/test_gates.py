@@ -226,6 +226,74 @@ def test_a_well_that_jumps_against_its_published_days_is_critical_whatever_its_s
     assert jump.sample_keys == ({"well_id": "W04", "production_date": "2026-11-23", "oil_to_usual": "1000"},)
 
 
+def test_hours_and_volumes_that_scada_does_not_see_warn_only_where_it_saw_the_day(operator, judge):
+    operator.workspace(
+        f"update fct_well_production_daily set scada_hours_on = 22.9 where well_id = 'W01' and {TODAY}",
+        f"update fct_well_production_daily set scada_hours_on = 23.1 where well_id = 'W02' and {TODAY}",
+        f"update fct_well_production_daily set scada_oil_sm3 = oil_sm3 * 0.89 where well_id = 'W03' and {TODAY}",
+        f"update fct_well_production_daily set scada_gas_sm3 = gas_sm3 * 0.91 where well_id = 'W04' and {TODAY}",
+        f"""update fct_well_production_daily set scada_hours_on = 3, scada_hours_known = 22, scada_oil_sm3 = 1,
+            scada_oil_hours_known = 22 where well_id = 'W05' and {TODAY}""",
+        f"""update fct_well_production_daily set scada_hours_on = null, scada_hours_known = null, scada_oil_sm3 = null,
+            scada_oil_hours_known = null, scada_gas_sm3 = null, scada_gas_hours_known = null
+            where well_id = 'W06' and {TODAY}""",
+    )
+
+    report = judge(operator, "mart", "fct_well_production_daily")
+
+    assert report.success and named(report.warnings) == {
+        "fct_well_production_daily: hours_off_scada",
+        "fct_well_production_daily: percent_oil_off_scada",
+    }
+    hours, oil = (
+        found(report.warnings, "fct_well_production_daily", column)
+        for column in ("hours_off_scada", "percent_oil_off_scada")
+    )
+    assert [k["well_id"] for k in hours.sample_keys] == ["W01"]
+    assert [k["well_id"] for k in oil.sample_keys] == ["W03"]
+
+
+def test_a_well_that_runs_by_scada_and_is_not_reported_warns(operator, judge):
+    operator.workspace(f"delete from fct_well_production_daily where well_id = 'W09' and {TODAY}")
+
+    report = judge(operator, "mart", "fct_well_scada_hourly")
+
+    assert report.success and named(report.warnings) == {"fct_well_scada_hourly: runs_unreported"}
+    assert report.warnings[0].sample_keys[0]["well_id"] == "W09"
+
+
+def test_scada_hours_that_contradict_themselves_are_critical(operator, judge):
+    operator.workspace(
+        "update fct_well_scada_hourly set uptime_s = 3601 where well_id = 'W01'",
+        "update fct_well_scada_hourly set oil_rate_covered_s = 3600.001 where well_id = 'W02'",
+        "insert into fct_well_scada_hourly select * from fct_well_scada_hourly where well_id = 'W03' limit 1",
+    )
+
+    assert named(judge(operator, "mart", "fct_well_scada_hourly").failures) == {
+        "fct_well_scada_hourly: uptime_beyond_known_s",
+        "fct_well_scada_hourly: known_beyond_hour_s",
+        "fct_well_scada_hourly: hours_twice",
+    }
+
+
+def test_a_source_that_was_silent_or_mostly_bad_warns_and_one_never_heard_does_not(operator, judge):
+    operator.workspace("delete from int_tag_hours where hour(started_at) in (3, 4)")
+    assert named(judge(operator, "stage", "int_tag_hours").warnings) == {"int_tag_hours: hours_silent"}
+
+    operator.workspace("insert into energypack_tags values ('W01.runs', 'W01', 'is_running', 'field_rtu')")
+    assert named(judge(operator, "stage", "int_tag_hours").warnings) == {
+        "int_tag_hours: hours_silent",
+        "int_tag_hours: tags_left_out",
+    }
+
+    operator.workspace("delete from int_tag_hours")
+    silent = judge(operator, "stage", "int_tag_hours").warnings
+    assert silent[0].sample_keys[0]["tags_read"] == "0"
+
+    operator.workspace("delete from stg_ot__readings")
+    assert judge(operator, "stage", "int_tag_hours").warnings == ()
+
+
 def test_a_well_known_only_from_a_file_warns(operator, judge):
     operator.workspace("update dim_well set origin = 'npd' where well_id = 'W12'")
 

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table import Transaction
-from pyiceberg.table.update import RemoveSnapshotsUpdate
 from requests import RequestException
 
 from include import lakehouse
 from include.errors import CommitConflict, LakehouseError
+from include.lakehouse_upkeep import forget_old_snapshots
 from include.land import raw_table
 from include.land.raw_table import Mark
 from include.land.source_setup import LOAD_WANTED
@@ -27,7 +27,6 @@ from include.land.worker.stream import Name, Part, Ready
 log = logging.getLogger(__name__)
 BATCH = "hnai.batch"
 CHUNK_ROWS = 250_000
-KEPT_SNAPSHOTS = 120  # raw is read by position, never by snapshot; its metadata must stay small
 PATIENCE_S = 600.0
 
 
@@ -101,7 +100,7 @@ class Writer:
         wanted = {LOAD_WANTED: table.wants_load} if table.wants_load else None
         above = table.mark.commit_lsn if table.mark.epoch == self._epoch else -1
         tx = raw_table.appended(table.target, _chunks(parts, batch, above), summary, wanted)
-        _forget_old_snapshots(tx)
+        forget_old_snapshots(tx)
         return tx
 
     def _set_aside(self, name: Name, parts: list[Part], batch: str) -> Transaction:
@@ -125,16 +124,6 @@ class Writer:
 
 def _has_batch(target: IcebergTable, batch: str) -> bool:
     return any(s.summary and s.summary.additional_properties.get(BATCH) == batch for s in target.metadata.snapshots)
-
-
-def _forget_old_snapshots(tx: Transaction) -> None:
-    metadata = tx.table_metadata
-    if len(metadata.snapshots) < KEPT_SNAPSHOTS * 2:
-        return
-    protected = {ref.snapshot_id for ref in metadata.refs.values()}
-    by_age = sorted(metadata.snapshots, key=lambda s: s.sequence_number or 0)
-    old = [s.snapshot_id for s in by_age[:-KEPT_SNAPSHOTS] if s.snapshot_id not in protected]
-    tx._apply((RemoveSnapshotsUpdate(snapshot_ids=old),))
 
 
 def _chunks(parts: list[Part], batch: str, above: int) -> Iterator[pa.Table]:

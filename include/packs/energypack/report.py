@@ -16,6 +16,8 @@ LAYOUT = Layout(
         Figure("water_injected_sm3", "Water injected", "Sm³", better=None),
         Figure("hours_on", "Hours on stream", "h"),
         Figure("downtime_h", "Downtime", "h", better="less"),
+        Figure("scada_hours_on", "Hours on by SCADA", "h", better=None),
+        Figure("scada_oil_sm3", "Oil by SCADA", "Sm³", better=None),
     ),
     ranked_by=("oil_sm3", "gas_sm3"),
 )
