@@ -103,7 +103,8 @@ class Reading:
 class Gap:
     """An interval in which samples of some tags may be missing.
 
-    Causes: queue_overflow, connection_lost, bridge_stopped, first_seen, outbox_full, no_response, spool_corrupt.
+    Causes: queue_overflow, connection_lost, bridge_stopped, first_seen, outbox_full, no_response, spool_corrupt,
+    sequence_jump, birth_missing.
     """
 
     gap_id: str
