@@ -3,12 +3,20 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 
+from include.catalog import calendar
+from include.contract_day import ContractDay
+from include.lakehouse import exists
+from include.ot.mqtt import Publisher
+from include.ot.reading import Message, Reading, encode
+from include.ot.topics import topic_of
 from tests.publish.plain_reader import PlainReader
 
 CALENDAR = "permian"
@@ -92,6 +100,49 @@ class Site:
             day,
         )
         return {row[0]: row[1:] for row in rows}
+
+    def mirror(self, day: date) -> tuple[str, Decimal]:
+        """Send a well's SCADA of a day as a bridge does, and wait for it in the lake; give well and hours on."""
+        well_id, hours_on = self.source(
+            "select well_id, hours_on from daily_readings join wells using (well_id) "
+            "where production_date = %s and field_code = 'EAGLE' order by oil_volume desc nulls last limit 1",
+            day,
+        )[0]
+        site = calendar(CALENDAR)
+        starts_at = ContractDay(site.zone, site.contract_hour).starts_at(day)
+        ends_at = ContractDay(site.zone, site.contract_hour).ends_at(day)
+        stops_at = starts_at + timedelta(hours=1) * float(hours_on)
+        times = [
+            starts_at + n * timedelta(minutes=30) for n in range(int((ends_at - starts_at) / timedelta(minutes=30)))
+        ]
+        running = [(at, at < stops_at) for at in (*times, *([stops_at] if stops_at < ends_at else []))]
+        readings = [
+            *(
+                Reading(f"{well_id}.is_running", None, None, is_on, 0, at, "source", at, at, 0, "1")
+                for at, is_on in running
+            ),
+            *(
+                Reading(f"{well_id}.tubing_head_pressure", 100.0, None, None, 0, at, "source", at, at, 0, "psi")
+                for at in times
+            ),
+        ]
+        acked = []
+        publisher = Publisher("bridge", "bridge-e2e", acked.append)
+        publisher.start()
+        message = Message("e2e", str(uuid4()), 1, datetime.now(UTC), tuple(readings))
+        publisher.publish(topic_of("hnai/eagle/e2e/x/y"), encode(message))
+        eventually(lambda: acked, ANSWER_S)
+        publisher.stop()
+        count = (
+            "select count(*) from lakehouse.ot.readings where tag_id like ? and observed_at >= ? and observed_at < ?"
+        )
+        eventually(
+            lambda: (
+                exists("ot.readings") and self.lake(count, f"{well_id}.%", starts_at, ends_at)[0][0] >= len(readings)
+            ),
+            ANSWER_S,
+        )
+        return well_id, hours_on
 
 
 DAG = f"energypack_daily_close_{CALENDAR}"

@@ -26,7 +26,13 @@ def day(site):
 
 
 @pytest.fixture(scope="module")
-def closed(site):
+def mirrored(site):
+    """A well whose SCADA of the last day came by broker, recorder and `mirror_ot`, and its reported hours on."""
+    return site.mirror(site.last_day)
+
+
+@pytest.fixture(scope="module")
+def closed(site, mirrored):
     """The last five weeks, closed as one range."""
     return site.close(site.last_day - timedelta(days=34), site.last_day, reason="first close")
 
@@ -87,6 +93,27 @@ def test_every_mart_of_the_pack_is_published(site, closed):
     for mart in marts("energypack"):
         (rows,) = site.lake(f"select count(*) from lakehouse.energypack.{mart.name} where calendar = '{CALENDAR}'")
         assert rows[0] > 0, mart.name
+
+
+def test_what_scada_said_of_a_well_stands_beside_what_was_reported(site, mirrored, closed, day):
+    well_id, hours_on = mirrored
+
+    (daily,) = site.lake(
+        "select hours_on, scada_hours_on from lakehouse.energypack.fct_well_production_daily "
+        "where well_id = ? and production_date = ?",
+        well_id,
+        day,
+    )
+    hourly = site.lake(
+        "select tubing_head_pressure_kpa, tubing_head_pressure_covered_s, uptime_s "
+        "from lakehouse.energypack.fct_well_scada_hourly where well_id = ? and production_date = ?",
+        well_id,
+        day,
+    )
+
+    assert daily == (hours_on, hours_on)
+    assert {(kpa, covered) for kpa, covered, _ in hourly} == {(Decimal("689.475729"), Decimal(3600))}  # 100 psi
+    assert sum(uptime for *_, uptime in hourly) == 3600 * hours_on
 
 
 def test_a_correction_reaches_readers_with_a_triggered_close_and_not_with_a_cleared_one(site, closed, day):
