@@ -31,8 +31,9 @@ from include.ot.mqtt import RECORDER, Delivery, Subscriber
 from include.ot.reading import microseconds
 from include.ot.sources import Source, source
 from include.ot.sparkplug_memory import Memory, Row
-from include.ot.sparkplug_nodes import CONTROLS, NAMESPACE, Known, Nodes, scope_of
+from include.ot.sparkplug_nodes import CONTROLS, NAMESPACE, Nodes
 from include.ot.sparkplug_payload import BOOLEAN, MIRRORED, type_name
+from include.ot.sparkplug_state import Known, scope_of
 from include.ot.tags import COLUMNS, Tag, tags
 from include.settings import settings
 
@@ -75,7 +76,7 @@ class SparkplugClient:
         loop = asyncio.get_running_loop()
         arrived = asyncio.Event()
         self._memory = Memory(settings.ot_dir / self.source.name / DATABASE)
-        self.nodes.remember(self._memory.rows("node", "scope", "birth", "value"))
+        self.nodes.remember(self._memory.rows("node", "recent", "scope", "birth", "value"))
         self.nodes.retag(tags, _now())
         inbox = _Inbox(lambda: loop.call_soon_threadsafe(arrived.set))
         subscriber = Subscriber(
@@ -88,12 +89,13 @@ class SparkplugClient:
                     async with asyncio.timeout(TICK_S):
                         await arrived.wait()
                 arrived.clear()
-                self._look_at(subscriber, inbox)
                 while some := inbox.take(BATCH):
+                    self._look_at(subscriber)  # after the taking: none of these came over a line not yet looked at
                     for received_at, delivery in some:
                         self._take(delivery, received_at)
                     self._hand_on()
                     await asyncio.sleep(0)
+                self._look_at(subscriber)
                 self.nodes.tick(_now())
                 self._hand_on()
                 self._ask_for_births()
@@ -116,21 +118,20 @@ class SparkplugClient:
             self.nodes.counts["failed"] += 1
             self.nodes.problem = f"{delivery.topic}: {error!r}"
 
-    def _look_at(self, subscriber: Subscriber, inbox: "_Inbox") -> None:
+    def _look_at(self, subscriber: Subscriber) -> None:
         """Notice a line that was cut, and one that is there again."""
-        line, now = self._line, _now()
-        if subscriber.connected_at == line.connected_at:
-            if line.connected_at is not None:
-                line.seen_at, line.is_told = now, False
-            elif line.seen_at and not line.is_told and now - line.seen_at > GRACE:
+        line, now, connected_at = self._line, _now(), subscriber.connected_at
+        if subscriber.has_session and (connected_at is None or connected_at != line.connected_at):
+            self.nodes.resumed(now)  # what is kept for a session comes even before it is told that the line stands
+        if connected_at is None:
+            if line.seen_at and not line.is_told and now - line.seen_at > GRACE:
                 self.nodes.cut(now)
                 line.is_told = True
-            return
-        if subscriber.connected_at is not None:
-            self.nodes.connected(now)
-            if line.seen_at is not None:
+        else:
+            if line.seen_at and connected_at != line.connected_at:
                 self.nodes.back(line.seen_at, now, has_session=subscriber.has_session)
-        line.connected_at = subscriber.connected_at
+            line.seen_at, line.is_told = now, False
+        line.connected_at = connected_at
 
     def _hand_on(self) -> None:
         """Once the values are in the outbox, write the memory; after that, acknowledge."""

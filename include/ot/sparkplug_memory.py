@@ -6,12 +6,16 @@ what the broker sends again is never behind the memory.
 """
 
 import json
+import logging
 import sqlite3
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from include.errors import OtError
+
+log = logging.getLogger(__name__)
 
 Row = tuple[str, str, Any]  # kind, name, state as JSON values
 
@@ -28,14 +32,25 @@ class Memory:
         try:
             if may_write:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-                self._db.execute("pragma journal_mode = wal")
-                self._db.execute("pragma synchronous = normal")
-                self._db.execute(_SCHEMA)
+                self._db = self._open()
             else:
                 self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         except sqlite3.Error as error:
             raise self._trouble(error) from error
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the file for writing. One that is damaged is put aside: births come again, an outbox would not."""
+        try:
+            return _ready(self.path)
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # a disk that is full or cannot be reached is no damage
+                raise
+            aside = self.path.with_suffix(f".damaged-{int(time.time())}")
+            log.error("%s is damaged (%s); put aside as %s. Aliases wait for births", self.path, error, aside.name)
+            self.path.rename(aside)
+            for more in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + more).unlink(missing_ok=True)
+            return _ready(self.path)
 
     def rows(self, *kinds: str) -> list[Row]:
         """All that is kept of some kinds."""
@@ -63,6 +78,20 @@ class Memory:
 
     def _trouble(self, error: Exception) -> OtError:
         return OtError(
-            f"{self.path} cannot be used: {error}. Is the disk full or gone? If the file is damaged, stop the bridge, "
-            "remove it, and have the edge nodes tell their births again"
+            f"{self.path} cannot be used: {error}. Is the disk full or gone? If the file is damaged, start the bridge "
+            "again: it puts it aside"
         )
+
+
+def _ready(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("pragma journal_mode = wal")
+        db.execute("pragma synchronous = normal")
+        db.execute(_SCHEMA)
+        if db.execute("pragma quick_check").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError("its check found faults")
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db

@@ -21,16 +21,15 @@ import math
 from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import astuple
+from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 
 from include.errors import PayloadError
 from include.ot.client import Sink
 from include.ot.reading import (
-    AHEAD,
     BAD_NO_COMMUNICATION,
-    EARLIEST,
     UNCERTAIN,
     Sample,
     Value,
@@ -45,9 +44,21 @@ from include.ot.sparkplug_payload import (
     UNCERTAIN_LAST_USABLE,
     UNKNOWN,
     Metric,
-    Payload,
     read,
     type_name,
+)
+from include.ot.sparkplug_state import (
+    MS,
+    RECENT,
+    Incoming,
+    Known,
+    Last,
+    Node,
+    Scope,
+    described,
+    is_sane,
+    node_of,
+    scope_of,
 )
 from include.ot.tags import Tag
 
@@ -55,125 +66,11 @@ NAMESPACE = "spBv1.0"
 BIRTHS, DEATHS, DATA = ("NBIRTH", "DBIRTH"), ("NDEATH", "DDEATH"), ("NDATA", "DDATA")
 CONTROLS = ("bdSeq", "Node Control/", "Device Control/")  # metrics that say nothing about the plant
 HELD, HELD_SETTLING = 100, 50_000  # messages of a node that wait for earlier ones
-SETTLE_S, SETTLED_S = 2, 30  # after the line was made: quiet that is waited for, and for how long at most
+SETTLE_S, SETTLED_S = 2, 75  # after the line was made: quiet that is waited for, and for how long at most
 BEHIND = 128  # a number at most so far back is a repetition, else the node is ahead
 LISTED = 100  # names that the state gives of a long list
 UNDECLARED = 100_000  # metrics that are remembered as not being in the dictionary
-S, MS = 1_000_000, 1_000
-_EARLIEST, _AHEAD = microseconds(EARLIEST), AHEAD // timedelta(microseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A metric as its birth describes it."""
-
-    datatype: int
-    alias: int | None = None
-    unit: str = ""
-    low: float | None = None
-    high: float | None = None
-    description: str = ""
-
-
-@dataclass(slots=True)
-class Last:
-    """What a metric last was, not counting history that came late."""
-
-    value: Value
-    quality: int
-    us: int
-
-
-@dataclass(slots=True)
-class Scope:
-    """The metrics of a node itself, or of one of its devices."""
-
-    metrics: dict[str, Known] = field(default_factory=dict)
-    names: dict[int, str] = field(default_factory=dict)  # by alias, of the birth in force
-    born_us: int | None = None  # the latest birth, whether or not it is still in force
-    is_alive: bool = False
-    bad_us: int | None = None  # when its tags were told as bad: it died, or the line to the broker was cut
-    gap_us: int | None = None  # it is dead: from when on samples may be missing
-    unresolved_us: int | None = None  # since when a birth is needed
-    awaited_us: int | None = None  # its node was born again and it was not yet; our clock
-
-    before: tuple[int, dict[int, str], dict[str, Known]] | None = None  # the birth before: when, names, metrics
-
-    def end(self) -> None:
-        """Its birth is in force no longer; what comes late still finds it."""
-        if self.names and self.born_us is not None:
-            self.before = (self.born_us, self.names, self.metrics)
-        self.names = {}
-
-    def of_alias(self, alias: int, at_us: int | None) -> tuple[str, Known | None]:
-        """Name and description of an alias: by the birth in force, or where `at_us` is given, the one in force then."""
-        names, metrics = self.names, self.metrics
-        if at_us is not None and not (names and self.born_us is not None and at_us >= self.born_us):
-            _, names, metrics = self.before if self.before and at_us >= self.before[0] else (0, {}, {})
-        name = names.get(alias, "")
-        return name, metrics.get(name)
-
-    @property
-    def is_dead(self) -> bool:
-        return self.gap_us is not None
-
-
-@dataclass(slots=True)
-class Incoming:
-    """One message."""
-
-    kind: str
-    node: str
-    device: str
-    payload: Payload
-    sent_us: int | None  # the sender's time, unless its clock was never set
-    received_us: int
-    received_at: datetime
-    ack: Callable[[], None]
-
-    @property
-    def scope(self) -> str:
-        return f"{self.node}/{self.device}" if self.device else self.node
-
-    @property
-    def at_us(self) -> int:
-        return self.received_us if self.sent_us is None else self.sent_us
-
-    def time_of(self, metric: Metric) -> int | None:
-        return metric.at_us if _is_sane(metric.at_us, self.received_us) else self.sent_us
-
-
-@dataclass(slots=True)
-class Node:
-    name: str
-    bd: int | None = None
-    expected: int | None = None  # the next number
-    last_us: int | None = None  # time of the latest message
-    heard_us: int | None = None  # and when it came, by our clock
-    in_doubt: bool = False  # a birth may have been lost
-    is_cut: bool = False  # the line to the broker was cut, and not all tags are told as they are since
-    is_kept: bool = True  # the broker keeps its messages for us; since its birth, every one
-    is_settled: bool = False  # since the line was made
-    held: list[Incoming] = field(default_factory=list)  # in order of time
-    held_until: float = math.inf  # our clock, microseconds
-
-    def is_next(self, message: Incoming) -> bool:
-        return self.expected is None or message.payload.seq in (None, self.expected)
-
-    def clock(self, now_us: int) -> int:
-        """A moment of ours on the node's clock: later than all that it has said."""
-        if self.last_us is None or self.heard_us is None:
-            return now_us
-        return max(self.last_us + MS, self.last_us + now_us - self.heard_us)
-
-
-def scope_of(address: str) -> tuple[str, str]:
-    """The scope and the metric of a tag's address, `group/edge[/device]:metric`. Raises `ValueError`."""
-    scope, found, metric = address.partition(":")
-    levels = scope.split("/")
-    if not (found and metric and len(levels) in (2, 3) and all(levels)):
-        raise ValueError(f"the address {address!r} is not group/edge:metric or group/edge/device:metric")
-    return scope, metric
+S = 1_000_000
 
 
 class Nodes:
@@ -210,15 +107,20 @@ class Nodes:
         self._settled_us = 0
         self._fresh: set[str] = set()  # addresses of the message in hand
         self._acks: list[Callable[[], None]] = []
-        self._dirty: dict[tuple[str, str], None] = {}
+        self._dirty: dict[
+            tuple[str, str], Any
+        ] = {}  # what to keep: by kind and name, with the state where it is at hand
 
     # From and to the memory
 
     def remember(self, rows: Iterable[Row]) -> None:
         """Take over what was kept."""
+        recent: dict[str, list[tuple[int, str]]] = {}
         for kind, name, state in rows:
             if kind == "node":
                 self.nodes[name] = Node(name, *state)
+            elif kind == "recent":
+                recent.setdefault(name.rpartition(" ")[0], []).append(state)
             elif kind == "scope":
                 scope = self._scope(name)
                 scope.born_us, scope.is_alive, scope.bad_us, scope.gap_us = state[:4]
@@ -229,21 +131,23 @@ class Nodes:
                 scope.names = {known.alias: m for m, known in metrics.items() if known.alias is not None and state[1]}
             elif kind == "value":
                 self.last[name] = Last(*state)
+        for name, messages in recent.items():
+            self.nodes[name].recent = {digest: number for number, digest in sorted(messages)}
 
     def changes(self) -> tuple[list[Row], list[Callable[[], None]]]:
         """What is to be kept since the last call, and what to acknowledge after it."""
         rows: list[Row] = []
-        for kind, name in self._dirty:
+        for (kind, name), state in self._dirty.items():
             if kind == "node":
                 n = self.nodes[name]
-                state: Any = [n.bd, n.expected, n.last_us, n.heard_us, n.in_doubt, n.is_cut, n.is_kept]
+                state = [n.bd, n.expected, n.last_us, n.heard_us, n.in_doubt, n.is_cut, n.is_kept, n.taken]
             elif kind == "scope":
                 s = self.scopes[name]
                 state = [s.born_us, s.is_alive, s.bad_us, s.gap_us, s.unresolved_us, s.awaited_us]
             elif kind == "birth":
                 s = self.scopes[name]
                 state = [{metric: astuple(known) for metric, known in s.metrics.items()}, bool(s.names)]
-            else:
+            elif kind == "value":
                 last = self.last[name]
                 state = [_writable(last.value), last.quality, last.us]
             rows.append((kind, name, state))
@@ -287,13 +191,17 @@ class Nodes:
         is_kept: bool = False,
     ) -> None:
         """Take one message. `ack` comes back by `changes` once the message is done with."""
-        message = self._read(topic, payload, received_at, ack)
+        message = self._read(topic, payload, received_at, ack, is_kept)
         if message is None:
             self._acks.append(ack)
             return
         node = self.nodes.get(message.node) or self.nodes.setdefault(message.node, Node(message.node))
         if message.kind != "NDEATH":  # a node's last will is kept, whatever becomes of the rest
             node.is_kept = is_kept and (node.is_kept or message.kind == "NBIRTH")
+        if message.digest in node.recent:  # the broker sends again what was not acknowledged
+            self.counts["repeated"] += 1
+            self._acks.append(ack)
+            return
         if message.kind == "NBIRTH" and not self._is_settling(node, message.received_us):
             self._node_birth(node, message)
         elif message.kind == "NBIRTH":
@@ -312,13 +220,13 @@ class Nodes:
                 self._look_again(node, now_us)
         for name, scope in self.scopes.items():
             if scope.awaited_us is not None and now_us - scope.awaited_us > self.rebirth_us:
-                node = self.nodes[_node_of(name)]
+                node = self.nodes[node_of(name)]
                 born_us = self._scope(node.name).born_us
                 self._silence(name, None, node.clock(now_us), node.clock(now_us) if born_us is None else born_us, now)
         self._hand_over()
 
-    def connected(self, now: datetime) -> None:
-        """The line to the broker was made, or made anew."""
+    def resumed(self, now: datetime) -> None:
+        """The line to the broker was made anew, and the broker had our session: what it kept comes now."""
         self._settled_us = microseconds(now) + SETTLED_S * S
         for node in self.nodes.values():
             node.is_settled = False
@@ -327,7 +235,7 @@ class Nodes:
         """The broker cannot be reached: what the tags are now is not known."""
         now_us = microseconds(now)
         for name in dict.fromkeys([*self.scopes, *self._by_scope]):
-            scope, node = self._scope(name), self.nodes.get(_node_of(name))
+            scope, node = self._scope(name), self.nodes.get(node_of(name))
             if not scope.is_dead and scope.bad_us is None:
                 self._tell_bad(name, None, node.clock(now_us) if node else now_us, now)
             if node and not node.is_cut:
@@ -341,7 +249,7 @@ class Nodes:
             tag.tag_id
             for scope, tags in self._by_scope.items()
             for tag in tags.values()
-            if not (has_session and (node := self.nodes.get(_node_of(scope))) and node.is_kept)
+            if not (has_session and (node := self.nodes.get(node_of(scope))) and node.is_kept)
         ]
         if tags:
             self.sink.gap(sorted(tags), cut_at, now, "connection_lost")
@@ -355,7 +263,9 @@ class Nodes:
 
     # What they mean
 
-    def _read(self, topic: str, payload: bytes, received_at: datetime, ack: Callable[[], None]) -> Incoming | None:
+    def _read(
+        self, topic: str, payload: bytes, received_at: datetime, ack: Callable[[], None], is_kept: bool
+    ) -> Incoming | None:
         """The message, or None where it is none of ours or cannot be read."""
         levels = topic.split("/")
         if len(levels) not in (4, 5) or levels[0] != NAMESPACE:
@@ -377,8 +287,9 @@ class Nodes:
             return None
         self.counts["messages"] += 1
         received_us = microseconds(received_at)
-        sent_us = found.at_us if _is_sane(found.at_us, received_us) else None
-        return Incoming(kind, node, "".join(device), found, sent_us, received_us, received_at, ack)
+        sent_us = found.at_us if is_sane(found.at_us, received_us) else None
+        digest = blake2b(topic.encode() + b"\0" + payload, digest_size=8).hexdigest() if is_kept else ""
+        return Incoming(kind, node, "".join(device), found, digest, sent_us, received_us, received_at, ack)
 
     def _in_turn(self, node: Node, message: Incoming) -> None:
         """A message that has a number among the node's others."""
@@ -405,7 +316,7 @@ class Nodes:
     def _hold(self, node: Node, message: Incoming, wait_us: int, most: int) -> None:
         if not node.held or (most == HELD_SETTLING and message.at_us < node.held[-1].at_us):
             node.held_until = message.received_us + wait_us
-        insort(node.held, message, key=_time_of)
+        insort(node.held, message, key=_when)
         if len(node.held) >= most:
             self._release(node)
 
@@ -427,15 +338,18 @@ class Nodes:
         if node.held and self._is_settling(node, message.received_us):
             node.held_until = message.received_us + SETTLE_S * S  # more may follow
         self._told(node, message, is_late=True)
-        self._acks.append(message.ack)
+        self._finish(node, message)
 
     def _release(self, node: Node, *, only_next: bool = False, is_quiet: bool = False) -> None:
         """Take what was held: as far as nothing is missing, or all of it. `is_quiet`: what is missing will come."""
         while node.held:
-            same = node.held[: bisect_right(node.held, node.held[0].at_us, key=_time_of)]
+            same = node.held[: bisect_right(node.held, node.held[0].at_us, key=_when)]
             at = next((n for n, held in enumerate(same) if held.kind == "NBIRTH" or node.is_next(held)), 0)
             message = node.held[at]
-            if message.kind == "NBIRTH":
+            if message.digest in node.recent:
+                del node.held[at]
+                self._acks.append(message.ack)
+            elif message.kind == "NBIRTH":
                 del node.held[at]
                 self._node_birth(node, message)
             elif self._is_behind(node, message):
@@ -448,10 +362,16 @@ class Nodes:
                 return
         node.held_until = math.inf
 
+    @staticmethod
+    def _has_numbers_alone(node: Node) -> bool:
+        """Whether nothing tells where a node's messages begin: it is not known, and the first is no birth."""
+        return node.held[0].kind != "NBIRTH" and node.held[0].payload.seq is not None
+
     def _look_again(self, node: Node, now_us: int) -> None:
         """The wait is over. While a node is settling, what is still missing may come until the end of that."""
         is_settling = self._is_settling(node, now_us)
-        self._release(node, only_next=is_settling)
+        if not (is_settling and node.expected is None and self._has_numbers_alone(node)):
+            self._release(node, only_next=is_settling)
         if node.held:
             node.held_until = min(now_us + SETTLE_S * S, self._settled_us)
         elif is_settling:
@@ -474,7 +394,15 @@ class Nodes:
         self._told(node, message)
         if is_jump or node.is_cut:
             self._restate(node, message, is_jump)
+        self._finish(node, message)
+
+    def _finish(self, node: Node, message: Incoming) -> None:
+        """All is told that the message said."""
         self._acks.append(message.ack)
+        if message.is_kept:
+            number = node.take(message.digest)
+            self._dirty["recent", f"{node.name} {number % RECENT}"] = [number, message.digest]
+            self._dirty["node", node.name] = None
 
     def _told(self, node: Node, message: Incoming, *, is_late: bool = False) -> None:
         """What a message of a device or of a node's data says."""
@@ -497,7 +425,7 @@ class Nodes:
         is_old = bd == node.bd or (bd is not None and node.bd is not None and _is_older(bd, node.bd))
         if is_old and scope.born_us is not None and message.at_us <= scope.born_us:
             self.counts["repeated"] += 1
-            self._acks.append(message.ack)
+            self._finish(node, message)
             return
         later = [held for held in node.held if held.at_us >= message.at_us]
         del node.held[len(node.held) - len(later) :]
@@ -514,7 +442,7 @@ class Nodes:
             if device.is_alive and device.awaited_us is None:
                 device.awaited_us = message.received_us
             self._dirty["scope", name] = self._dirty["birth", name] = None
-        self._acks.append(message.ack)
+        self._finish(node, message)
         node.held = later
         self._release(node, only_next=True)
         if node.held:
@@ -524,7 +452,7 @@ class Nodes:
         bd = message.payload.number("bdSeq")
         if bd is not None and node.bd is not None and bd != node.bd and _is_older(bd, node.bd):
             self.counts["deaths_of_earlier_births"] += 1
-            self._acks.append(message.ack)
+            self._finish(node, message)
             return
         self.counts["deaths"] += 1
         self._release(node, is_quiet=self._is_settling(node, message.received_us))
@@ -535,12 +463,12 @@ class Nodes:
                 self._silence(name, None, at_us, from_us, message.received_at)
         node.expected, node.is_cut = None, False
         self._dirty["node", node.name] = None
-        self._acks.append(message.ack)
+        self._finish(node, message)
 
     def _birth(self, name: str, scope: Scope, message: Incoming) -> None:
         self.counts["births"] += 1
         scope.end()
-        scope.metrics = {metric.name: _known(metric) for metric in message.payload.metrics if metric.name}
+        scope.metrics = {metric.name: described(metric) for metric in message.payload.metrics if metric.name}
         scope.names = {known.alias: m for m, known in scope.metrics.items() if known.alias is not None}
         for from_us, cause in ((scope.gap_us, "connection_lost"), (scope.unresolved_us, "birth_missing")):
             if from_us is not None:
@@ -725,7 +653,7 @@ class Nodes:
     def births_needed(self) -> dict[str, str]:
         """Nodes of which a birth is needed, each with the reason."""
         needed = {}
-        for name in dict.fromkeys([*self.nodes, *(_node_of(scope) for scope in self._by_scope)]):
+        for name in dict.fromkeys([*self.nodes, *(node_of(scope) for scope in self._by_scope)]):
             node, reasons = self.nodes.get(name), []
             if node is None:
                 reasons.append("never heard of")
@@ -785,11 +713,8 @@ class Nodes:
         return {f"{n}:{metric}": known for n, scope in self.scopes.items() for metric, known in scope.metrics.items()}
 
 
-def _known(metric: Metric) -> Known:
-    described = metric.description or metric.properties.get("documentation", "")
-    ends = [metric.properties.get(key) for key in ("engLow", "engHigh")]
-    low, high = (float(end) if isinstance(end, int | float) else None for end in ends)
-    return Known(metric.datatype, metric.alias, metric.unit, low, high, described if isinstance(described, str) else "")
+def _when(message: Incoming) -> int:
+    return message.at_us
 
 
 def _guess(metric: Metric) -> int:
@@ -805,19 +730,6 @@ def _guess(metric: Metric) -> int:
 def _is_older(one: int, other: int) -> bool:
     """Whether one bdSeq comes before another; they go from 0 to 255 and round again."""
     return 0 < (other - one) % 256 < 128
-
-
-def _time_of(message: Incoming) -> int:
-    return message.at_us
-
-
-def _node_of(scope: str) -> str:
-    return "/".join(scope.split("/")[:2])
-
-
-def _is_sane(us: int | None, now_us: int) -> bool:
-    """Whether a time can be meant: a clock that was never set stands before 2000, a wrong one far ahead."""
-    return us is not None and _EARLIEST <= us <= now_us + _AHEAD
 
 
 def _moment(us: int | None) -> datetime | None:

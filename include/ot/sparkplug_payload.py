@@ -135,9 +135,9 @@ class Metric:
             return GOOD
         if told == 500:
             return UNCERTAIN_LAST_USABLE
-        if told < 256:
+        if 0 <= told < 256:
             return {0: BAD, 3: GOOD}.get(told >> 6, UNCERTAIN)
-        return BAD if told >> 31 else UNCERTAIN
+        return BAD if told < 0 or told >> 31 else UNCERTAIN
 
     def value(self, datatype: int, *, as_text: bool = False) -> tuple[Value, int]:
         """Value and quality, read as `datatype`. Raises `PayloadError` where the two do not belong together."""
@@ -227,7 +227,8 @@ def _properties(found: Any) -> dict[str, Any]:
     plain = {}
     for key, value in zip(found.keys, found.values, strict=False):
         if not value.is_null and (field := value.WhichOneof("value")):
-            plain[key] = getattr(value, field)
+            raw = getattr(value, field)
+            plain[key] = _integer(raw, _BITS[value.type], True) if value.type in _SIGNED else raw
     return plain
 
 

@@ -29,6 +29,7 @@ def compiled(tmp_path, expression: str) -> str:
     return outcome.result.results[0].node.compiled_code
 
 
+@pytest.mark.platform  # needs none, but its dozen of builds take long
 def test_units_are_converted_exactly_and_unknown_ones_stop_the_build(tmp_path):
     cases = {
         "to_kpa": {

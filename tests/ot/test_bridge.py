@@ -31,6 +31,8 @@ from include.settings import ROOT, settings
 from tests.ot.brokers import DEADLINE_S, eventually
 from tests.ot.fake_plant import BATCH, write_seed
 
+pytestmark = pytest.mark.platform  # each starts servers of its own
+
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
@@ -391,7 +393,6 @@ class Bridged:
         assert len(stops) == lives - 1
 
 
-@pytest.mark.platform
 def test_a_bridge_that_is_killed_again_and_again_loses_and_doubles_no_message(nats, tmp_path):
     bridged, chance, lives = Bridged(tmp_path / "plant", nats.url), random.Random(4), 6
 

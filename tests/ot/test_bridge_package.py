@@ -17,6 +17,8 @@ from stack.bridge_package import FOLDER, build, modules
 from tests.ot.authority import Authority
 from tests.ot.brokers import Nats, Taken, eventually
 
+pytestmark = pytest.mark.platform  # each starts servers of its own
+
 
 def unpacked(folder: Path, *sources: str) -> Path:
     with tarfile.open(build(folder / "bridge.tar.gz", sources)) as archive:
@@ -63,7 +65,6 @@ def test_the_installer_refuses_what_would_not_be_safe(tmp_path, arguments, said)
     assert done.returncode == 2 and said in done.stdout + done.stderr
 
 
-@pytest.mark.platform
 def test_it_installs_and_runs_alone_and_keeps_what_a_broker_that_is_away_cannot_take(tmp_path, monkeypatch):
     bridge, authority = unpacked(tmp_path, "field_rtu"), Authority(tmp_path / "authority")
     ot = settings.ot.model_copy(update={"broker_ca": authority.certificate})

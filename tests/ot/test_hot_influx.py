@@ -21,6 +21,8 @@ from stack.nats import _free_ports
 from tests.ot.spool_samples import message, reading, until
 from tests.ot.tools import debian_program
 
+pytestmark = pytest.mark.platform  # each starts servers of its own
+
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
@@ -324,7 +326,6 @@ def victoria(tmp_path, monkeypatch):
     victoria.kill()
 
 
-@pytest.mark.platform
 def test_victoriametrics_has_every_reading(victoria, writer, spool):
     ms = timedelta(milliseconds=1)
     values = [0.1, -3.0, 1e6, 912.5]
@@ -359,7 +360,6 @@ def test_victoriametrics_has_every_reading(victoria, writer, spool):
     until(lambda: victoria.samples() == expected, f"{expected} in VictoriaMetrics")
 
 
-@pytest.mark.platform
 def test_victoriametrics_killed_in_mid_stream_gets_everything(victoria, writer, spool):
     consumer = HotConsumer(SpoolReader(spool))
     consumer.start()

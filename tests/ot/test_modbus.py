@@ -20,6 +20,8 @@ from include.ot.sources import Source
 from tests.ot.listening import Listener, running, tag
 from tests.ot.modbus_device import Device
 
+pytestmark = pytest.mark.platform  # each starts servers of its own
+
 FAST = {"poll_ms": 10, "timeout_s": 30, "reconnect_max_s": 0.2, "heartbeat_s": 1000, "retry_s": 1000}
 IMPATIENT = {"timeout_s": 0.5}
 

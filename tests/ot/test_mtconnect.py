@@ -14,6 +14,8 @@ from include.ot.sources import Source
 from tests.ot.listening import Listener, running, tag
 from tests.ot.machines import START, Adapter, Agent
 
+pytestmark = pytest.mark.platform  # each starts servers of its own
+
 FAST = {"interval_ms": 10, "heartbeat_ms": 100, "down_s": 30, "reconnect_max_s": 0.1}
 T = "2026-03-01T12:00:00Z"
 

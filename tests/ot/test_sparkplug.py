@@ -1,5 +1,6 @@
 """What Sparkplug B edge nodes say, and what becomes of it: births, aliases, deaths, numbers, late values."""
 
+import csv
 import gzip
 import struct
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from include.errors import DeclarationError, PayloadError
+from include.ot import sparkplug
 from include.ot.reading import (
     BAD,
     BAD_NO_COMMUNICATION,
@@ -19,7 +21,8 @@ from include.ot.reading import (
 )
 from include.ot.sources import Source
 from include.ot.sparkplug import SparkplugClient, seed_rows
-from include.ot.sparkplug_nodes import Nodes, scope_of
+from include.ot.sparkplug_memory import Memory
+from include.ot.sparkplug_nodes import Nodes
 from include.ot.sparkplug_payload import (
     COMPRESSED,
     TYPES,
@@ -30,7 +33,9 @@ from include.ot.sparkplug_payload import (
     rebirth_command,
 )
 from include.ot.sparkplug_rebirth import Pace
+from include.ot.sparkplug_state import scope_of
 from include.ot.tags import Tag
+from include.settings import settings
 from tests.ot.sparkplug_edge import BOOL, DATASET, DATETIME, DOUBLE, INT8, INT32, STRING, UINT64, Edge
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -378,7 +383,7 @@ def test_what_a_broker_sends_again_after_what_is_new_is_put_in_order():
     """As the embedded broker does once a bridge was killed: hundreds of messages later, further than numbers reach."""
     plant, edge = born()
     plant.hears(edge.nbirth(after(0.001), {"p": (DOUBLE, 1.0), "q": (DOUBLE, 2.0)}), NOON, is_kept=True)
-    plant.nodes.connected(after(1))
+    plant.nodes.resumed(after(1))
     plant.seen.told()
     unacknowledged = [edge.data(after(n / 1000), edge.value("p", float(n))) for n in range(1, 300)]
     edge.bd = 1
@@ -395,17 +400,51 @@ def test_what_a_broker_sends_again_after_what_is_new_is_put_in_order():
     assert not plant.nodes.nodes["G/E"].in_doubt
 
 
+def test_what_a_broker_sends_again_to_one_that_knows_nothing_waits_for_the_birth():
+    plant, edge = Plant(tag("G/E:p")), Edge()
+    plant.nodes.resumed(after(1))
+    birth = edge.nbirth(NOON, {"p": (DOUBLE, 1.0)})
+    again = [birth, *(edge.data(after(n / 1000), edge.value("p", float(n))) for n in range(2, 300))]
+    new = [edge.data(after(n / 1000), edge.value("p", float(n))) for n in range(300, 400)]
+    for message in new:
+        plant.hears(message, after(1.1), is_kept=True)
+    plant.nodes.tick(after(4))
+    assert plant.seen.told() == []
+
+    for message in again:
+        plant.hears(message, after(5), is_kept=True)
+    plant.nodes.tick(after(8))
+    assert [value for _, value, _, _ in plant.seen.told()] == [float(n) for n in range(1, 400)]
+    assert plant.seen.gaps == []
+
+
 def test_what_a_broker_never_sends_again_is_lost_in_the_end():
     plant, edge = born()
     plant.hears(edge.nbirth(after(0.001), {"p": (DOUBLE, 1.0), "q": (DOUBLE, 2.0)}), NOON, is_kept=True)
-    plant.nodes.connected(after(1))
+    plant.nodes.resumed(after(1))
     plant.seen.told()
     edge.data(after(2))  # lost on its way to the broker
     plant.hears(edge.data(after(3), edge.value("p", 3.0)), after(3), is_kept=True)
-    plant.nodes.tick(after(20))
+    plant.nodes.tick(after(70))
     assert plant.seen.told() == []
-    plant.nodes.tick(after(40))
+    plant.nodes.tick(after(80))
     assert plant.seen.told()[0] == ("p", 3.0, UNCERTAIN, 3)
+
+
+def test_what_a_broker_sends_again_is_told_once_even_across_a_restart():
+    """Two values of one millisecond: told again in this order, a store could not know that they are no news."""
+    plant, edge = born()
+    sent = [edge.data(after(1), edge.value("p", n)) for n in (1.5, 1.6)]
+    for message in (*sent, *sent):
+        plant.hears(message, after(1), is_kept=True)
+    assert plant.seen.told() == [("p", 1.5, GOOD, 1), ("p", 1.6, GOOD, 1)]
+
+    again = Plant(tag("G/E:p"))
+    again.nodes.remember(plant.nodes.changes()[0])
+    for message in sent:
+        again.hears(message, after(10), is_kept=True)
+    assert again.seen.told() == []
+    assert len(again.nodes.changes()[1]) == 2  # acknowledged this time
 
 
 def test_a_late_value_keeps_its_time_and_makes_nothing_alive():
@@ -664,6 +703,37 @@ def test_births_can_be_listed_as_rows_of_the_dictionary():
         ("MES-001.inputs_tubing_pressure", "G/E/MES-001:Inputs/Tubing Pressure", "double", "bar"),
         ("MES-001.n", "G/E/MES-001:n", "long", "bar"),
     ]
+
+
+def test_the_list_is_printed_from_what_the_bridge_has_seen(tmp_path, monkeypatch, capsys):
+    (tmp_path / "plant_x.yaml").write_text("kind: sparkplug\n")
+    monkeypatch.setattr("include.ot.sources.FOLDER", tmp_path)
+    monkeypatch.setattr("sys.argv", ["sparkplug", "--list", "plant_x"])
+    with pytest.raises(SystemExit, match="has seen no birth yet"):
+        sparkplug.main()
+
+    plant, edge = Plant(), Edge()
+    plant.hears(edge.nbirth(NOON, {"p": (DOUBLE, 1.0), "Set": (DATASET, b"")}), NOON)
+    memory = Memory(settings.ot_dir / "plant_x" / "sparkplug.db")
+    memory.keep(plant.nodes.changes()[0])
+    sparkplug.main()
+    memory.close()
+
+    told = capsys.readouterr()
+    [row] = csv.DictReader(told.out.splitlines())
+    assert (row["tag_id"], row["path"], row["source"], row["address"]) == ("E.p", "G/E/p", "plant_x", "G/E:p")
+    assert told.err == "G/E:Set is a DataSet, which is not mirrored\n"
+
+
+def test_a_damaged_memory_is_put_aside(tmp_path):
+    path = tmp_path / "sparkplug.db"
+    path.write_bytes(b"no database at all" * 1000)
+    memory = Memory(path)
+    memory.keep([("node", "G/E", [1])])
+
+    assert memory.rows("node") == [("node", "G/E", [1])]
+    assert len(list(tmp_path.glob("*.damaged-*"))) == 1
+    memory.close()
 
 
 def test_many_types_reach_the_dictionary_as_readings():

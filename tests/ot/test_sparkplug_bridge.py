@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -69,8 +70,9 @@ def test_a_killed_bridge_loses_nothing_that_the_broker_keeps_and_tells_nothing_t
     is_over = threading.Event()
 
     def talk() -> None:
+        begun = now()
         for number in range(count):
-            edge.tell(edge.data(now(), edge.value("p", float(number))))
+            edge.tell(edge.data(begun + timedelta(milliseconds=1 + number), edge.value("p", float(number))))
         is_over.set()
 
     trial = Trial(broker, tmp_path, name, P)
@@ -92,6 +94,22 @@ def test_a_killed_bridge_loses_nothing_that_the_broker_keeps_and_tells_nothing_t
     assert sorted(stored.values()) == [float(n) for n in range(-1, count)]
     assert {r.quality for r in recorded.readings} == {GOOD}  # no doubt about an alias
     assert {gap.cause for gap in recorded.gaps} <= {"bridge_stopped"}
+    edge.stop()
+
+
+def test_a_bridge_that_was_stopped_still_knows_the_births(broker, tmp_path, name, recorded):
+    """And nothing of a node that was silent meanwhile is in doubt, though nobody kept its messages."""
+    trial, edge = Trial(broker, tmp_path, name, P), LiveEdge(broker)
+    trial.start()
+    edge.tell(edge.nbirth(now(), {"p": (DOUBLE, 1.0)}))
+    edge.tell(edge.data(now(), edge.value("p", 2.0)))
+    eventually(lambda: trial.count("data") == 1)
+    trial.stop()
+    with running(trial):
+        edge.tell(edge.data(now(), edge.value("p", 3.0)))
+        eventually(lambda: recorded.values("p") == [1.0, 2.0, 3.0])
+        assert {r.quality for r in recorded.readings} == {GOOD}
+        assert {gap.cause for gap in recorded.gaps} <= {"bridge_stopped"}
     edge.stop()
 
 
