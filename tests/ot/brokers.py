@@ -14,7 +14,7 @@ from include.ot.topics import EVERYTHING
 from stack import mosquitto, nats
 from tests.ot.tools import debian_program
 
-DEADLINE_S = 60
+DEADLINE_S = 180
 ACK_WAIT_S = 5  # the embedded broker sends again after it, and not before
 
 
