@@ -11,6 +11,7 @@ from include.settings import ROOT, settings
 from stack import preflight
 
 
+@pytest.mark.platform
 def test_a_taken_port_is_named_with_its_setting_and_its_process():
     with socket.socket() as other:
         other.bind((settings.host, settings.port("airflow")))
