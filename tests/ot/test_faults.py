@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from include.settings import postgres_dsn, settings
+from stack import supervisor
 from tests.ot.fake_plant import BATCH, write_seed
 
 pytestmark = pytest.mark.platform
@@ -121,6 +122,7 @@ def chain(request, platform, tmp_path) -> Iterator[Chain]:
     yield chain
     chain.bridge.stop()
     chain.drain.stop()
+    supervisor.stop(["recorder"])  # other trials are the recorder themselves
 
 
 def kill_in_turn(chain: Chain, parts: list[str]) -> None:
