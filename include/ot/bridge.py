@@ -291,7 +291,7 @@ class Bridge:
                 "waiting": outbox.waiting,
                 "bytes": outbox.waiting_bytes,
                 "limit_bytes": outbox.limit,
-                "oldest_at": outbox.oldest_at and outbox.oldest_at.isoformat(),
+                "oldest_at": (oldest := outbox.oldest_at) and oldest.isoformat(),
                 "is_full": outbox.is_full,
             },
             "counts": dict(self.counts),

@@ -328,9 +328,9 @@ class Nodes:
         """
         if node.last_us is None or message.payload.seq is None or message.at_us > node.last_us:
             return False
-        if node.expected is None:
-            return message.at_us < node.last_us
-        back = (node.expected - message.payload.seq) % 256
+        if message.at_us < node.last_us and (node.expected is None or self._is_settling(node, message.received_us)):
+            return True
+        back = 0 if node.expected is None else (node.expected - message.payload.seq) % 256
         return back != 0 and (back <= BEHIND or (node.is_kept and message.at_us < node.last_us))
 
     def _late(self, node: Node, message: Incoming) -> None:
@@ -338,7 +338,7 @@ class Nodes:
         if node.held and self._is_settling(node, message.received_us):
             node.held_until = message.received_us + SETTLE_S * S  # more may follow
         self._told(node, message, is_late=True)
-        self._finish(node, message)
+        self._acks.append(message.ack)
 
     def _release(self, node: Node, *, only_next: bool = False, is_quiet: bool = False) -> None:
         """Take what was held: as far as nothing is missing, or all of it. `is_quiet`: what is missing will come."""

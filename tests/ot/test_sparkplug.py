@@ -418,6 +418,25 @@ def test_what_a_broker_sends_again_to_one_that_knows_nothing_waits_for_the_birth
     assert plant.seen.gaps == []
 
 
+def test_what_a_broker_sends_again_from_long_ago_is_not_taken_for_the_next():
+    """Numbers go round: one message in 256 of long ago has the number that is due."""
+    plant, edge = born()
+    plant.hears(edge.nbirth(after(0.001), {"p": (DOUBLE, 1.0), "q": (DOUBLE, 2.0)}), NOON, is_kept=True)
+    sent = [edge.data(after(n / 1000), edge.value("p", float(n))) for n in range(2, 3001)]
+    for message in sent:
+        plant.hears(message, after(3), is_kept=True)
+    plant.nodes.resumed(after(4))
+    plant.seen.told()
+    for message in sent:
+        plant.hears(message, after(5), is_kept=True)
+    plant.hears(edge.data(after(6), edge.value("p", 0.0)), after(6), is_kept=True)
+    plant.nodes.tick(after(9))
+
+    assert plant.seen.told()[-1] == ("p", 0.0, GOOD, 6)
+    assert plant.seen.gaps == []
+    assert not plant.nodes.nodes["G/E"].in_doubt
+
+
 def test_what_a_broker_never_sends_again_is_lost_in_the_end():
     plant, edge = born()
     plant.hears(edge.nbirth(after(0.001), {"p": (DOUBLE, 1.0), "q": (DOUBLE, 2.0)}), NOON, is_kept=True)
