@@ -40,15 +40,15 @@ logs: env ## end of the logs; SERVICE=name for one
 reset: env ## stop and delete all state; asks first, YES=1 does not
 	@$(RUN) reset $(if $(YES),--yes)
 
-close: env ## close DAY=2026-01-31, or FROM=… TO=…; CALENDAR=, REASON=, ACCEPT=, PACK= may follow
-	@$(RUN) close $(if $(DAY),--day "$(DAY)") $(if $(FROM),--from "$(FROM)") $(if $(TO),--to "$(TO)") \
+close: env ## close DAY=2026-01-31, SHIFT=2026-01-31.3 (PACK=factorypack), or FROM=… TO=…; CALENDAR=, REASON=, ACCEPT=, PACK= may follow
+	@$(RUN) close $(if $(DAY)$(SHIFT),--day "$(or $(DAY),$(SHIFT))") $(if $(FROM),--from "$(FROM)") $(if $(TO),--to "$(TO)") \
 	  $(if $(PACK),--pack "$(PACK)") $(if $(CALENDAR),--calendar "$(CALENDAR)") \
 	  $(if $(REASON),--reason "$(REASON)") $(if $(ACCEPT),--accept "$(ACCEPT)")
 
 accept: env ## accept a failed gate for one close: ARGS="--help"
 	@PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m include.gate.accept $(ARGS)
 
-roll-back: env ## withdraw a published close: KEY=2026-01-31@calendar WHO="name" WHY="reason"
+roll-back: env ## withdraw a published close: KEY=2026-01-31@calendar (or a shift, 2026-01-31.3@calendar) WHO="name" WHY="reason"
 	@PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m include.publish.rollback "$(KEY)" --who "$(WHO)" --why "$(WHY)"
 
 quarantine: env ## rows and files set aside, and their release: ARGS=list

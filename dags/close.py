@@ -1,4 +1,4 @@
-"""Close one contract day (or a range of days) of a pack: build it at a fixed cut-off, gate it, publish it as a whole.
+"""Close one contract day or shift of a pack (or a range): build it at a fixed cut-off, gate it, publish it as a whole.
 
 Reads `raw`, feeds the pack's marts. Until `publish` succeeds, readers keep the close that they have.
 
@@ -7,7 +7,8 @@ its version and its cut-off, so whatever was right comes out the same to the las
 
 **Trigger** a new run when the *data* changed: a late correction, a partner file that came after the close.
 It becomes version n+1 with a new cut-off, and `ops.restatements` lists every figure that it changed. Give
-`from_date` and `to_date` for a range (one run, one publish); without dates it closes the day that ended last.
+`from_date` and `to_date` (`from_shift` and `to_shift`) for a range: one run, one publish. Without them it closes the
+day or shift that ended last.
 
 **Accept** a failed gate for one close: trigger with `accept` and `reason`, or use the command line.
 
@@ -22,14 +23,17 @@ from include.catalog import Calendar, calendars, marts
 from plugins.alerts import tell_late_close
 from plugins.defaults import DEFAULTS, closes_start, publish_pool, tags
 from plugins.operators.close import BuildOperator, FreezeOperator, GateOperator, PublishOperator, ReportOperator
-from plugins.timetables.contract_day import ContractDayTimetable
+from plugins.timetables.period import timetable_of
 
-DAY = {"type": ["null", "string"], "format": "date"}
+PERIOD = {
+    "daily": {"type": ["null", "string"], "format": "date"},
+    "shift": {"type": ["null", "string"], "pattern": r"^\d{4}-\d{2}-\d{2}(\.[1-9])?$"},
+}
+WHAT = {
+    "daily": ("date", "production date", "Empty: the contract day that ended last."),
+    "shift": ("shift", "shift", "2026-11-23.3, or a date for all shifts of that date. Empty: the one that ended last."),
+}
 PARAMS = {
-    "from_date": Param(
-        None, **DAY, title="First production date", description="Empty: the contract day that ended last."
-    ),
-    "to_date": Param(None, **DAY, title="Last production date", description="Empty: the same day."),
     "reason": Param("", type="string", title="Reason", description="Why this close is made; kept with its seal."),
     "accept": Param(
         [],
@@ -48,18 +52,24 @@ LATE = DeadlineAlert(
 )
 
 
+def window_params(grain: str) -> dict[str, Param]:
+    name, what, empty = WHAT[grain]
+    return {
+        f"from_{name}": Param(None, **PERIOD[grain], title=f"First {what}", description=empty),
+        f"to_{name}": Param(None, **PERIOD[grain], title=f"Last {what}", description="Empty: the same."),
+    }
+
+
 def close(calendar: Calendar) -> None:
     pack, published = calendar.pack, marts(calendar.pack)
 
     @dag(
-        dag_id=f"{pack}_daily_close_{calendar.name}",
-        schedule=ContractDayTimetable(
-            zone=calendar.zone, contract_hour=calendar.contract_hour, grace_minutes=calendar.grace_minutes
-        ),
+        dag_id=calendar.dag_id,
+        schedule=timetable_of(calendar),
         start_date=closes_start(),
         catchup=False,
         max_active_runs=4,
-        params=PARAMS,
+        params={**window_params(calendar.grain), **PARAMS},
         deadline=LATE,
         default_args={
             **DEFAULTS,
@@ -70,7 +80,7 @@ def close(calendar: Calendar) -> None:
         tags=tags("close", pack, calendar.name),
         doc_md=__doc__,
     )
-    def daily_close():
+    def steps():
         freeze = FreezeOperator(task_id="freeze")
         gate_landing = GateOperator(task_id="gate_landing", layer="landing")
         stage = BuildOperator(task_id="stage", layer="stage")
@@ -83,7 +93,7 @@ def close(calendar: Calendar) -> None:
         report = ReportOperator(task_id="report")
         freeze >> gate_landing >> stage >> gate_stage >> mart >> gate_mart >> publish >> report
 
-    daily_close()
+    steps()
 
 
 for calendar in calendars():

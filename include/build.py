@@ -114,7 +114,10 @@ def selected_paths(pack: str, layer: Layer) -> list[str]:
 
 
 def close_variables(close: "Close") -> dict[str, Any]:
-    """What dbt's models may know of a close; the names are those of `vars` in `dbt/dbt_project.yml`."""
+    """What dbt's models may know of a close; the names are those of `vars` in `dbt/dbt_project.yml`.
+
+    The clock of shifts is reckoned here alone: models of any engine get its UTC instants.
+    """
     site = calendar(close.calendar)
     return {
         "pack": close.pack,
@@ -127,6 +130,9 @@ def close_variables(close: "Close") -> dict[str, Any]:
         "history": close.history,
         "run_id": close.run_id,
         "close_keys": close.keys,
+        "periods": [
+            {**p.as_json(), "production_date": p.production_date.isoformat(), "shift": p.shift} for p in close.shifts
+        ],
     }
 
 

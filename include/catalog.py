@@ -8,13 +8,16 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from datetime import date, time
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
+from include.contract_day import ContractDay
 from include.errors import DeclarationError
+from include.periods import Days, LocalSpan, Periods, Shifts, weekdays
 from include.settings import ROOT
 
 DBT = ROOT / "dbt"
@@ -139,7 +142,10 @@ class Feed:
 
 @dataclass(frozen=True)
 class Calendar:
-    """A site's contract day: it starts at `contract_hour` local time in `zone`, and is closed `grace_minutes` later."""
+    """A site's contract day, or its shifts where it has a pattern; either is closed `grace_minutes` after its end.
+
+    The contract day starts at `contract_hour` local time in `zone`.
+    """
 
     name: str
     pack: str
@@ -147,19 +153,39 @@ class Calendar:
     contract_hour: int
     grace_minutes: int
     label: str
+    shifts: Shifts | None = None
+
+    @property
+    def periods(self) -> Periods:
+        """What a close of this calendar closes."""
+        return self.shifts or Days(ContractDay(self.zone, self.contract_hour))
+
+    @property
+    def grain(self) -> Literal["daily", "shift"]:
+        return "shift" if self.shifts else "daily"
+
+    @property
+    def dag_id(self) -> str:
+        """The DAG that closes it."""
+        return f"{self.pack}_{self.grain}_close_{self.name}"
 
 
 @dataclass(frozen=True)
 class Mart:
-    """A published model. A close replaces `calendar = X` and `window` between its dates ('all': the whole calendar)."""
+    """A published model. A close replaces `calendar = X` and the `window` of its periods ('all': all of it)."""
 
     name: str
     pack: str
-    window: str  # a date column, "month" (first day of month) or "all"
+    window: str  # a date column, a text column of period names, "month" (first day of month) or "all"
     key: tuple[str, ...]
     columns: dict[str, str] = field(hash=False)  # name -> dbt data_type
     owner: str = ""
     description: str = ""
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether its window column holds the names of periods, not their dates."""
+        return self.columns.get(self.window, "").lower() in ("varchar", "text", "string")
 
 
 def packs() -> tuple[str, ...]:
@@ -349,28 +375,81 @@ def _check_feed(feed: Feed, where: str) -> None:
 
 
 def calendars(pack: str | None = None) -> tuple[Calendar, ...]:
-    """The calendars of one pack, or of all, from `dbt/seeds/<pack>/calendars.csv`."""
+    """The calendars of one pack, or of all, from `dbt/seeds/<pack>/<pack>_calendars.csv`.
+
+    One with rows in `<pack>_shifts.csv` is closed by shift; `<pack>_breaks.csv` and `<pack>_holidays.csv` add to it.
+    """
     found = []
     for name in [pack] if pack else packs():
-        path = DBT / "seeds" / name / "calendars.csv"
-        if not path.is_file():
-            continue
+        for path, row in _seed_rows(name, "calendars"):
+            try:
+                one = Calendar(
+                    name=row["calendar"],
+                    pack=name,
+                    zone=row["zone"],
+                    contract_hour=int(row["contract_hour"]),
+                    grace_minutes=int(row["grace_minutes"]),
+                    label=row.get("label") or row["calendar"],
+                    shifts=_shifts(name, row["calendar"], row["zone"]),
+                )
+            except (KeyError, ValueError) as error:
+                raise DeclarationError(f"{path.relative_to(ROOT)}: row {row}: {error!r}") from error
+            found.append(one)
+    return tuple(found)
+
+
+def _shifts(pack: str, calendar_name: str, zone: str) -> Shifts | None:
+    """The shift pattern of a calendar; None where it has none."""
+    spans = _local_spans(pack, "shifts", calendar_name, "shift_name")
+    if not spans:
+        return None
+    holidays = set()
+    for path, row in _seed_rows(pack, "holidays"):
+        try:
+            if row["calendar"] == calendar_name:
+                holidays.add(date.fromisoformat(row["date"]))
+        except (KeyError, ValueError) as error:
+            raise DeclarationError(f"{path.relative_to(ROOT)}: row {row}: {error!r}") from error
+    found = Shifts(zone, spans, _local_spans(pack, "breaks", calendar_name, "break_name"), frozenset(holidays))
+    try:
+        found.check()
+    except DeclarationError as error:
+        raise DeclarationError(f"dbt/seeds/{pack}/{pack}_shifts.csv, calendar {calendar_name}: {error}") from error
+    return found
+
+
+def _local_spans(pack: str, seed: str, calendar_name: str, named: str) -> tuple[LocalSpan, ...]:
+    found = []
+    for path, row in _seed_rows(pack, seed):
+        try:
+            if row["calendar"] != calendar_name:
+                continue
+            shift = int(row["shift"])
+            if not 1 <= shift <= 9:
+                raise ValueError("shifts are numbered from 1 to 9")
+            found.append(
+                LocalSpan(
+                    valid_from=date.fromisoformat(row["valid_from"]),
+                    valid_to=date.fromisoformat(row["valid_to"]) if row["valid_to"] else None,
+                    weekdays=weekdays(row["weekdays"]),
+                    shift=shift,
+                    name=row[named],
+                    starts=time.fromisoformat(row["starts"]),
+                    ends=time.fromisoformat(row["ends"]),
+                )
+            )
+        except (KeyError, ValueError) as error:
+            raise DeclarationError(f"{path.relative_to(ROOT)}: row {row}: {error!r}") from error
+    return tuple(found)
+
+
+def _seed_rows(pack: str, seed: str) -> Iterator[tuple[Path, dict[str, str]]]:
+    """The rows of `dbt/seeds/<pack>/<pack>_<seed>.csv`; none where there is no such file."""
+    path = DBT / "seeds" / pack / f"{pack}_{seed}.csv"
+    if path.is_file():
         with path.open(newline="") as lines:
             for row in csv.DictReader(lines):
-                try:
-                    found.append(
-                        Calendar(
-                            name=row["calendar"],
-                            pack=name,
-                            zone=row["zone"],
-                            contract_hour=int(row["contract_hour"]),
-                            grace_minutes=int(row["grace_minutes"]),
-                            label=row.get("label") or row["calendar"],
-                        )
-                    )
-                except (KeyError, ValueError) as error:
-                    raise DeclarationError(f"{path.relative_to(ROOT)}: row {row}: {error!r}") from error
-    return tuple(found)
+                yield path, row
 
 
 def calendar(name: str) -> Calendar:

@@ -4,7 +4,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 from plugins.listeners import pools
 from plugins.operators.links import CloseReportLink, DataDocsLink
-from plugins.timetables.contract_day import ContractDayTimetable
+from plugins.timetables.period import PeriodTimetable
 
 
 async def evidence(scope, receive, send) -> None:
@@ -19,7 +19,7 @@ async def evidence(scope, receive, send) -> None:
 
 class HnaiPlugin(AirflowPlugin):
     name = "hnai"
-    timetables = [ContractDayTimetable]
+    timetables = [PeriodTimetable]
     operator_extra_links = [CloseReportLink(), DataDocsLink()]
     listeners = [pools]
     fastapi_apps = [{"app": evidence, "url_prefix": "/hnai", "name": "Close reports and Data Docs"}]

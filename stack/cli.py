@@ -82,18 +82,18 @@ def demo() -> None:
 
 
 @commands.command()
-@click.option("--day", default="", help="One production date, 2026-01-31.")
-@click.option("--from", "from_date", default="", help="First production date of a range.")
-@click.option("--to", "to_date", default="", help="Last production date of a range.")
+@click.option("--day", default="", help="One production date, 2026-01-31, or one shift, 2026-01-31.3.")
+@click.option("--from", "first", default="", help="First production date or shift of a range.")
+@click.option("--to", "last", default="", help="Last production date or shift of a range.")
 @click.option("--pack", default="energypack", show_default=True)
 @click.option("--calendar", default="", help="One calendar; every calendar of the pack without it.")
 @click.option("--reason", default="", help="Why the close is made or made again; stays in its record.")
 @click.option("--accept", default="", help="Gate failures to accept for this close: see docs/how-to.")
-def close(day: str, from_date: str, to_date: str, pack: str, calendar: str, reason: str, accept: str) -> None:
-    """Close a production day or a range of days, and follow it to its end."""
-    from stack.close import close_days, window
+def close(day: str, first: str, last: str, pack: str, calendar: str, reason: str, accept: str) -> None:
+    """Close a production day, a shift, or a range of either, and follow it to its end."""
+    from stack.close import close_periods, window
 
-    close_days(pack, calendar, *window(day, from_date, to_date), reason=reason, accept=accept)
+    close_periods(pack, calendar, *window(day, first, last), reason=reason, accept=accept)
 
 
 @commands.command(context_settings={"ignore_unknown_options": True})

@@ -8,6 +8,7 @@ from datetime import date
 import click
 
 from include.catalog import calendars
+from include.periods import date_of
 from stack.airflow_api import ENDED, POLL_S, Airflow, Task
 
 
@@ -27,30 +28,40 @@ class Run:
     failed: list[Task] = field(default_factory=list)
 
 
-def window(day: str, from_date: str, to_date: str) -> tuple[date, date]:
-    """The production dates that the user means. Raises `click.UsageError` for anything unclear."""
-    if bool(day) == bool(from_date or to_date) or bool(from_date) != bool(to_date):
-        raise click.UsageError("Say DAY=2026-01-31, or FROM=2026-01-01 TO=2026-01-31.")
-    try:
-        first, last = date.fromisoformat(day or from_date), date.fromisoformat(day or to_date)
-    except ValueError as error:
-        raise click.UsageError(f"{error}. Write dates as 2026-01-31.") from None
-    if first > last:
+def window(day: str, first: str, last: str) -> tuple[str, str]:
+    """The periods that the user means: dates, or shifts. Raises `click.UsageError` for anything unclear."""
+    if bool(day) == bool(first or last) or bool(first) != bool(last):
+        raise click.UsageError("Say DAY=2026-01-31 or SHIFT=2026-01-31.3, or FROM=2026-01-01 TO=2026-01-31.")
+    first, last = day or first, day or last
+    for name in (first, last):
+        try:
+            date_of(name)
+        except ValueError as error:
+            raise click.UsageError(f"{error}. Write dates as 2026-01-31, shifts as 2026-01-31.3.") from None
+    if first > last and not first.startswith(last):
         raise click.UsageError(f"FROM ({first}) is after TO ({last}).")
     return first, last
 
 
-def close_days(pack: str, calendar: str, first: date, last: date, *, reason: str = "", accept: str = "") -> None:
-    """Close the same days of one calendar, or of all. Raises `CloseFailed` when one stops."""
-    names = [one.name for one in calendars(pack)]
-    if calendar and calendar not in names:
-        raise click.UsageError(f"{pack} has no calendar {calendar!r}. It has: {', '.join(names)}")
+def close_periods(pack: str, calendar: str, first: str, last: str, *, reason: str = "", accept: str = "") -> None:
+    """Close the same days or shifts of one calendar, or of all. Raises `CloseFailed` when one stops."""
+    known = {one.name: one for one in calendars(pack)}
+    if calendar and calendar not in known:
+        raise click.UsageError(f"{pack} has no calendar {calendar!r}. It has: {', '.join(known)}")
+    by_day = [name for name, one in known.items() if not one.shifts and name == (calendar or name)]
+    if by_day and "." in first + last:
+        raise click.UsageError(f"{', '.join(by_day)} of {pack} is closed by contract day: name a date.")
     begun = time.monotonic()
     _land_waiting_files()
-    windows = {name: (first, last) for name in ([calendar] if calendar else _with_data(pack, names, last))}
-    close_windows(pack, windows, reason=reason or "asked for on the command line", accept=accept)
-    days = f"{first}" if first == last else f"{first} to {last}"
-    print(f"Published {pack} {days} ({', '.join(windows)}) in {time.monotonic() - begun:.0f} s.")
+    chosen = [calendar] if calendar else _with_data(pack, list(known), date_of(last))
+    close_windows(
+        pack,
+        {name: (first, last) for name in chosen},
+        reason=reason or "asked for on the command line",
+        accept=accept,
+    )
+    said = first if first == last else f"{first} to {last}"
+    print(f"Published {pack} {said} ({', '.join(chosen)}) in {time.monotonic() - begun:.0f} s.")
 
 
 def _land_waiting_files() -> None:
@@ -81,21 +92,17 @@ def _with_data(pack: str, names: list[str], last: date) -> list[str]:
     return chosen
 
 
-def close_windows(pack: str, windows: dict[str, tuple[date, date]], *, reason: str, accept: str = "") -> list[Run]:
-    """Close a window of days per calendar, side by side, and return the runs once all are published."""
+def close_windows(pack: str, windows: dict[str, tuple[str, str]], *, reason: str, accept: str = "") -> list[Run]:
+    """Close a window of periods per calendar, side by side, and return the runs once all are published."""
     airflow = Airflow()
-    dags = {calendar: f"{pack}_daily_close_{calendar}" for calendar in windows}
-    airflow.wait_for(list(dags.values()))
+    sites = {one.name: one for one in calendars(pack) if one.name in windows}
+    airflow.wait_for([site.dag_id for site in sites.values()])
     accepted = [pattern.strip() for pattern in accept.split(",") if pattern.strip()]
     begun, runs = time.monotonic(), []
     for calendar, (first, last) in windows.items():
-        params = {
-            "from_date": first.isoformat(),
-            "to_date": last.isoformat(),
-            "reason": reason,
-            "accept": accepted,
-        }
-        runs.append(Run(calendar, dags[calendar], airflow.trigger(dags[calendar], params)))
+        site, what = sites[calendar], "shift" if sites[calendar].shifts else "date"
+        params = {f"from_{what}": first, f"to_{what}": last, "reason": reason, "accept": accepted}
+        runs.append(Run(calendar, site.dag_id, airflow.trigger(site.dag_id, params)))
     follow(airflow, runs, begun)
     return runs
 

@@ -126,6 +126,7 @@ def _close() -> None:
     ):
         windows = {calendar: days for calendar, days in wanted.items() if days}
         if windows:
+            windows = {name: (str(first), str(last)) for name, (first, last) in windows.items()}
             close_windows(PACK, windows, reason=f"demo: {what}")
         else:
             print(f"  {what}: published before")
@@ -157,7 +158,7 @@ def _where(days: dict[str, date]) -> str:
             report = settings.reports_dir / PACK / calendar / str(day) / f"v{sealed.version}.html"
             lines += [f"{'Close report':<13}{shown(report)}"] if report.exists() else []
     dags = [f"land_{source.name}" for source in sources() if source.pack == PACK]
-    dags += ["land_files", "mirror_ot", *(f"{PACK}_daily_close_{calendar}" for calendar in days), "maintain_lakehouse"]
+    dags += ["land_files", "mirror_ot", *(one.dag_id for one in calendars(PACK)), "maintain_lakehouse"]
     return "\n".join([*lines, f"{'DAGs':<13}{', '.join(dags)}"])
 
 

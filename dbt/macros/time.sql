@@ -72,3 +72,88 @@
 {% macro ms_between(start, end) -%}
     cast(date_diff('millisecond', {{ start }}, {{ end }}) as decimal(18, 0))
 {%- endmacro %}
+
+
+{#- The UTC instants between which the close's days or shifts run. Constants to the planner: a scan reads only the days
+    it needs. -#}
+{% macro window_starts_at() -%}
+    {%- set periods = var("periods") -%}
+    {{ utc_instant(periods[0].parts[0][0]) if periods else "(" ~ contract_day_start("date '" ~ var("from_date") ~ "'") ~ ")" }}
+{%- endmacro %}
+
+{% macro window_ends_at() -%}
+    {%- set periods = var("periods") -%}
+    {%- set after = "(date '" ~ var("to_date") ~ "' + interval '1' day)" -%}
+    {{ utc_instant(periods[-1].parts[-1][1]) if periods else "(" ~ contract_day_start(after) ~ ")" }}
+{%- endmacro %}
+
+
+{#- An instant as both engines read it, from its ISO 8601 text in UTC. -#}
+{% macro utc_instant(text) -%}
+    timestamp '{{ text[:19] | replace("T", " ") }} UTC'
+{%- endmacro %}
+
+
+{#- The shifts that are closed, as a relation: shift_id, production_date, shift, shift_name, starts_at, ends_at. Their clock
+    is reckoned once, by the calendar; a close of contract days has none. -#}
+{% macro close_periods() -%}
+    {%- set rows = [] -%}
+    {%- for period in var("periods") -%}
+        {%- do rows.append([
+            "'" ~ period.name ~ "'", "date '" ~ period.production_date ~ "'", period.shift, "'" ~ (period.label | replace("'", "''")) ~ "'",
+            utc_instant(period.parts[0][0]), utc_instant(period.parts[-1][1]),
+        ]) -%}
+    {%- endfor -%}
+    {{ literal_rows(rows, {
+        "shift_id": "varchar", "production_date": "date", "shift": "integer", "shift_name": "varchar",
+        "starts_at": "timestamp with time zone", "ends_at": "timestamp with time zone",
+    }) }}
+{%- endmacro %}
+
+
+{#- Their parts, more than one where a shift is split: shift_id, starts_at, ends_at. -#}
+{% macro close_period_parts() -%}
+    {%- set rows = [] -%}
+    {%- for period in var("periods") -%}
+        {%- for part in period.parts -%}
+            {%- do rows.append(["'" ~ period.name ~ "'", utc_instant(part[0]), utc_instant(part[1])]) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ literal_rows(rows, {
+        "shift_id": "varchar", "starts_at": "timestamp with time zone", "ends_at": "timestamp with time zone",
+    }) }}
+{%- endmacro %}
+
+
+{#- Their breaks: shift_id, starts_at, ends_at, name. -#}
+{% macro close_period_breaks() -%}
+    {%- set rows = [] -%}
+    {%- for period in var("periods") -%}
+        {%- for break in period.breaks -%}
+            {%- do rows.append([
+                "'" ~ period.name ~ "'", utc_instant(break[0]), utc_instant(break[1]), "'" ~ (break[2] | replace("'", "''")) ~ "'",
+            ]) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ literal_rows(rows, {
+        "shift_id": "varchar", "starts_at": "timestamp with time zone", "ends_at": "timestamp with time zone", "name": "varchar",
+    }) }}
+{%- endmacro %}
+
+
+{#- A relation of literals with named and typed columns; without rows it has the columns alone. -#}
+{% macro literal_rows(rows, columns) -%}
+    select
+        {%- for name, type in columns.items() %}
+        cast({{ name }} as {{ type }}) as {{ name }}{{ "," if not loop.last }}
+        {%- endfor %}
+    from (
+        values
+        {%- for row in rows or [["null"] * (columns | length)] %}
+        ({{ row | join(", ") }}){{ "," if not loop.last }}
+        {%- endfor %}
+    ) as given ({{ columns | join(", ") }})
+    {%- if not rows %}
+    where false
+    {%- endif %}
+{%- endmacro %}

@@ -1,7 +1,7 @@
 """Accept a failing expectation for one close: who, why and until when, kept for ever in `ops.acceptances`.
 
 An acceptance names its closes and expectations; it never changes a rule. It counts for a gate that runs before
-it expires, for the failing rows of its own production dates alone. Of several for one close and pattern the
+it expires, for the failing rows of its own period alone. Of several for one close and pattern the
 latest counts, so one is prolonged by accepting again and taken back by `withdraw`.
 
     python -m include.gate.accept --help
@@ -12,13 +12,14 @@ import getpass
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 
 from include.catalog import calendar
 from include.errors import DeclarationError, HnaiError
 from include.gate.report import Result
 from include.gate.suites import gated_tables
+from include.periods import between, names
 
 ACCEPTED_FOR = timedelta(hours=24)  # unless said otherwise: long enough to clear the gate, too short to be forgotten
 
@@ -55,7 +56,7 @@ def accept(
             f"until {last.isoformat()} is over already. Give a time to come, or leave it away for 24 hours"
         )
     if not close_keys:
-        raise DeclarationError("No close is named. Give the production dates and the calendar")
+        raise DeclarationError("No close is named. Give the production dates or shifts, and the calendar")
     pack = _pack(close_keys)
     _check_pattern(pack, pattern)
     found = [Acceptance(key, pattern, who.strip(), why.strip(), last) for key in close_keys]
@@ -88,19 +89,19 @@ def acceptances(close_keys: Iterable[str], now: datetime) -> list[Acceptance]:
 
 
 def apply(
-    result: Result, dates: frozenset[date] | None, close_keys: dict[date, str], valid: list[Acceptance]
+    result: Result, periods: frozenset[str] | None, close_keys: dict[str, str], valid: list[Acceptance]
 ) -> Result:
-    """The result, marked as accepted where every production date that it concerns is covered.
+    """The result, marked as accepted where every period that it concerns is covered.
 
-    `dates` are those of the failing rows; None (a sum, a row count) concerns all dates of the run.
+    `periods` are the names of those of the failing rows; None (a sum, a row count) concerns all periods of the run.
     """
     if result.success:
         return result
-    concerned = dates if dates and dates <= close_keys.keys() else close_keys.keys()
+    concerned = periods if periods and periods <= close_keys.keys() else close_keys.keys()
     covering = {one.close_key: one for one in valid if one.covers(result)}
-    if not all(close_keys[day] in covering for day in concerned):
+    if not all(close_keys[name] in covering for name in concerned):
         return result
-    used = [covering[close_keys[day]] for day in sorted(concerned)]
+    used = [covering[close_keys[name]] for name in sorted(concerned)]
     return replace(
         result,
         accepted_by=", ".join(dict.fromkeys(one.who for one in used)),
@@ -132,9 +133,9 @@ def _instant(value: datetime | str) -> datetime:
 
 
 def close_keys_of(first: str, last: str | None, calendar_name: str) -> list[str]:
-    """The close keys of a day, or of a range of days."""
-    start, end = date.fromisoformat(first), date.fromisoformat(last or first)
-    return [f"{start + timedelta(days=n)}@{calendar_name}" for n in range((end - start).days + 1)]
+    """The close keys of a period, or of a range of periods."""
+    periods = between(calendar(calendar_name).periods, first, last or first)
+    return [f"{name}@{calendar_name}" for name in names(periods)]
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -152,9 +153,13 @@ def _arguments() -> argparse.ArgumentParser:
         one = verbs.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".")
         one.add_argument("--calendar", required=True, help="calendar of the close, e.g. permian")
         one.add_argument(
-            "--from", dest="first", required=True, metavar="DAY", help="production date, or the first of a range"
+            "--from",
+            dest="first",
+            required=True,
+            metavar="DAY",
+            help="production date or shift (2026-11-23.3), or the first of a range",
         )
-        one.add_argument("--to", dest="last", metavar="DAY", help="last production date of a range")
+        one.add_argument("--to", dest="last", metavar="DAY", help="the last one of a range")
         if verb != "list":
             one.add_argument(
                 "--pattern",

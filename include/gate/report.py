@@ -85,7 +85,7 @@ class Report:
         lines += [
             "",
             "What to do",
-            "  wrong at the source   correct it there, then trigger these days again; the new version reads it",
+            "  wrong at the source   correct it there, then trigger this close again; the new version reads it",
             f"  wrong rule or model   fix it, then clear {self._build_task()} of this run (with downstream tasks)",
             f"  right after all       accept it for this close, then clear gate_{self.layer} of this run:",
         ]

@@ -7,6 +7,8 @@ the way while the expectations run. The SQL may read, by bare name:
     this_close            one row: pack, calendar, zone, contract_hour, from_date, to_date, starts_at, ends_at,
                           frozen_at, run_id
     close_days            one row per day of the window: production_date, starts_at, ends_at, hours (23, 24 or 25)
+    close_shifts          one row per shift of the window: shift_id, production_date, shift, shift_name, starts_at,
+                          ends_at, hours (by the clock, pauses of a split shift left out)
     landed                one row per source of changes: source, landed_until, caught_up, limit_minutes
     feed_rows             one row per feed of this calendar that has landed: source, rows_in_window, rows_in_the_future
     set_aside             one row per change in quarantine at the cut-off: table_name, reason
@@ -32,6 +34,7 @@ from include import catalog, lakehouse
 from include.contract_day import ContractDay
 from include.gate.suites import Suite
 from include.ops import tables as ops_tables
+from include.publish.workspace import window_bounds
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -79,8 +82,8 @@ def _describe_close(con: "DuckDBPyConnection", close: "Close") -> None:
             "hour": site.contract_hour,
             "first": close.from_date,
             "last": close.to_date,
-            "starts": day.starts_at(close.from_date),
-            "ends": day.ends_at(close.to_date),
+            "starts": close.periods[0].starts_at,
+            "ends": close.periods[-1].ends_at,
             "frozen": close.frozen_at,
             "run": close.run_id,
         },
@@ -98,6 +101,22 @@ def _describe_close(con: "DuckDBPyConnection", close: "Close") -> None:
     con.register("_close_days", close_days)
     con.execute("create temp table close_days as select * from _close_days")
     con.unregister("_close_days")
+    shifts = pa.table(
+        {
+            "shift_id": pa.array([p.name for p in close.shifts], pa.string()),
+            "production_date": pa.array([p.production_date for p in close.shifts], pa.date32()),
+            "shift": pa.array([p.shift for p in close.shifts], pa.int32()),
+            "shift_name": pa.array([p.label for p in close.shifts], pa.string()),
+            "starts_at": pa.array([p.starts_at for p in close.shifts], instant),
+            "ends_at": pa.array([p.ends_at for p in close.shifts], instant),
+            "hours": pa.array(
+                [sum((end - start) / timedelta(hours=1) for start, end in p.parts) for p in close.shifts], pa.float64()
+            ),
+        }
+    )
+    con.register("_close_shifts", shifts)
+    con.execute("create temp table close_shifts as select * from _close_shifts")
+    con.unregister("_close_shifts")
     con.execute("create temp table declared_tables (source varchar, table_name varchar)")
     declared = [(s.name, t.name) for s in catalog.sources() if s.pack == close.pack for t in s.tables]
     if declared:
@@ -125,10 +144,8 @@ def _window_of(close: "Close", suite: Suite) -> str:
     """The default rows: a mart's declared window, a staging model or raw table whole."""
     for mart in catalog.marts(close.pack):
         if mart.name == suite.table:
-            window = {
-                "all": "true",
-                "month": "m.month between date_trunc('month', c.from_date) and c.to_date",
-            }.get(mart.window, f"m.{mart.window} between c.from_date and c.to_date")
+            low, high = window_bounds(mart, close)
+            window = "true" if mart.window == "all" else f"m.{mart.window} between '{low}' and '{high}'"
             return f'select m.* from "{mart.name}" as m, this_close as c where m.calendar = c.calendar and {window}'
     return f'select * from "{suite.table}"'
 

@@ -45,8 +45,8 @@ def check_layer(close: "Close", layer: Layer) -> Report:
     finally:
         _remove(scratch)
     valid = accept.acceptances(close.keys, datetime.now(UTC))
-    days = {date.fromisoformat(key.partition("@")[0]): key for key in close.keys}
-    results = tuple(accept.apply(result, dates, days, valid) for result, dates in verdicts)
+    keys = {key.partition("@")[0]: key for key in close.keys}
+    results = tuple(accept.apply(result, periods, keys, valid) for result, periods in verdicts)
     report = report_of(close, layer, results)
     site = write_site(close, report, {s.table: s.description for s in found}, pages)
     _record(report, close)
@@ -65,7 +65,7 @@ def _remove(scratch: Path) -> None:
 def judge(
     close: "Close", found: Iterable[Suite], path: Path, connect: Callable = lakehouse.connect
 ) -> tuple[list[Verdict], dict[str, str]]:
-    """Every result with the production dates it is about, and every table's page. Nothing is recorded."""
+    """Every result with the periods it is about, and every table's page. Nothing is recorded."""
     from include.gate import verdict
     from include.gate.validate import Engine
 
@@ -92,7 +92,7 @@ def report_of(close: "Close", layer: Layer, results: tuple[Result, ...]) -> Repo
     return Report(
         pack=close.pack,
         calendar=close.calendar,
-        window=close.label.partition("@")[0],
+        window=close.window,
         version=max(close.keys.values()),
         run_id=close.run_id,
         layer=layer,

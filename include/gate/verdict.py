@@ -18,9 +18,9 @@ EXACT = {"column", "column_list", "column_A", "column_B", "batch_id", "mostly", 
 
 def result(
     suite: Suite, one: "ExpectationValidationResult", failing: Sequence[dict[str, Any]]
-) -> tuple[Result, frozenset[date] | None]:
-    """One expectation's result, with the production dates of its `failing` rows (None where they name no date)."""
-    return _result(suite, one, failing), _dates(one, failing)
+) -> tuple[Result, frozenset[str] | None]:
+    """One expectation's result, with the names of the periods of its `failing` rows (None where they name none)."""
+    return _result(suite, one, failing), _periods(one, failing)
 
 
 def unreadable(suite: Suite, message: str) -> Result:
@@ -140,14 +140,16 @@ def _size(value: Any) -> float:
         return -1.0
 
 
-def _dates(one: "ExpectationValidationResult", rows: Sequence[dict[str, Any]]) -> frozenset[date] | None:
+def _periods(one: "ExpectationValidationResult", rows: Sequence[dict[str, Any]]) -> frozenset[str] | None:
+    """The names of the periods that the failing rows are of, where each row says it; else None."""
     if one.success:
         return frozenset()
     if len(rows) < int((one.result or {}).get("unexpected_count") or 1):
         return None
-    if any(not isinstance(row.get("production_date"), date) for row in rows):
+    named = [row.get("shift_id") or row.get("production_date") for row in rows]
+    if any(not isinstance(name, (str, date)) for name in named):
         return None
-    return frozenset(row["production_date"] for row in rows)
+    return frozenset(map(str, named))
 
 
 def _text(value: Any) -> str:

@@ -21,6 +21,7 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
         "pack": text,
         "calendar": text,
         "production_date": date,
+        "clock": text,  # json: name, label, parts and breaks of a shift; null for a contract day
         "from_date": date,
         "to_date": date,
         "run_id": text,
@@ -48,6 +49,8 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
         "calendar": text,
         "from_date": date,
         "to_date": date,
+        "first": text,  # names of the first and the last period
+        "last": text,
         "run_id": text,
         "close_versions": text,  # json: close key -> version
         "tables": text,  # json: mart -> {before, planned}

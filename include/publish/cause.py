@@ -8,15 +8,15 @@ mirror are too many to be named one by one: they are counted per asset and day.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThan, In, LessThanOrEqual, Or
 
 from include import lakehouse
-from include.catalog import calendar, feeds, sources
-from include.contract_day import ContractDay
-from include.publish.freeze import NOTHING, OT, Position, has_tags, load_close
+from include.catalog import feeds, sources
+from include.periods import Period
+from include.publish.freeze import NOTHING, OT, Close, Position, has_tags, load_close
 from include.publish.intent import Intent
 from include.publish.seal import Sealed, git_sha
 
@@ -46,7 +46,8 @@ class Moved:
     table: str  # <source>.<table>
     text: str  # how the cause names it
     values: frozenset[str] = field(repr=False)
-    dates: frozenset[date] = field(repr=False)
+    periods: frozenset[str] = field(repr=False)  # names of the days or shifts that it touches
+    is_dated: bool = True  # False: it says no time, and may touch any
 
 
 def of(intent: Intent, changes: Sequence["Change"], before: Mapping[str, Sealed], reason: str) -> list[str]:
@@ -59,9 +60,10 @@ def of(intent: Intent, changes: Sequence["Change"], before: Mapping[str, Sealed]
     old_code = {s.git_sha for s in before.values()} - {git_sha(), ""}
     if old_code:
         head.append(f"code {', '.join(sorted(old_code))} → {git_sha()}")
-    old, new = [s.cut_off for s in before.values()], load_close(intent.run_id).cut_off
-    moved = moved_rows(intent.pack, old, new)
-    moved += mirrored(intent.pack, intent.calendar, intent.from_date, intent.to_date, old, new)
+    close = load_close(intent.run_id)
+    old = [s.cut_off for s in before.values()]
+    moved = moved_rows(close, old)
+    moved += mirrored(close, old)
     direct = [_naming(change, moved) for change in changes]
     texts = []
     for change, rows in zip(changes, direct, strict=True):
@@ -70,47 +72,50 @@ def of(intent: Intent, changes: Sequence["Change"], before: Mapping[str, Sealed]
     return texts
 
 
-def moved_rows(pack: str, old: Iterable[Mapping[str, Position]], new: Mapping[str, Position]) -> list[Moved]:
-    """What moved at the pack's sources and feeds above the lowest of the `old` cut-offs, up to the new one."""
-    old = list(old)
+def moved_rows(close: Close, old: Iterable[Mapping[str, Position]]) -> list[Moved]:
+    """What moved at the pack's sources and feeds above the lowest of the `old` cut-offs, up to the close's."""
+    pack, old = close.pack, list(old)
     found: list[Moved] = []
     tables = [(s.name, t.name, t.identifier, t.key) for s in sources() if s.pack == pack for t in s.tables]
     tables += [(f.source, f.name, f.identifier, f.key) for f in feeds() if f.pack == pack]
     for source, name, identifier, key in tables:
         if not lakehouse.exists(f"raw.{identifier}"):
             continue
-        until = position_of(new, source, identifier)
+        until = position_of(close.cut_off, source, identifier)
         since = min((position_of(cut_off, source, identifier) for cut_off in old), key=_sortable, default=NOTHING)
         if _sortable(since) < _sortable(until):
-            found += _moved_in(f"{source}.{name}", f"raw.{identifier}", key, since, until)
+            found += _moved_in(close, f"{source}.{name}", f"raw.{identifier}", key, since, until)
     return found
 
 
-def mirrored(
-    pack: str, calendar_name: str, first: date, last: date, old: Iterable[Mapping[str, Position]], new: Mapping
-) -> list[Moved]:
-    """What the OT mirror took in of these contract days above the lowest of the `old` cut-offs, up to the new one."""
+def mirrored(close: Close, old: Iterable[Mapping[str, Position]]) -> list[Moved]:
+    """What the OT mirror took in of the close's periods above the lowest of the `old` cut-offs, up to the close's."""
     from include.ot.tags import SEEDS, read
 
     since = min((cut_off.get(OT, NOTHING)["commit_lsn"] for cut_off in old), default=0)
-    until = new.get(OT, NOTHING)["commit_lsn"]
-    if not has_tags(pack) or since >= until:
+    until = close.cut_off.get(OT, NOTHING)["commit_lsn"]
+    if not has_tags(close.pack) or since >= until:
         return []
-    day = ContractDay(calendar(calendar_name).zone, calendar(calendar_name).contract_hour)
-    asset_of = {tag.tag_id: tag.asset_id for tag in read(SEEDS / pack / f"{pack}_tags.csv")}
-    window = {"starts": day.starts_at(first), "ends": day.ends_at(last), "since": since, "until": until}
+    asset_of = {tag.tag_id: tag.asset_id for tag in read(SEEDS / close.pack / f"{close.pack}_tags.csv")}
+    periods = close.periods
+    window = {"starts": periods[0].starts_at, "ends": periods[-1].ends_at, "since": since, "until": until}
     with lakehouse.connect() as con:
         rows = con.execute(_MIRRORED, window).fetchall()
-    found: dict[tuple[str, date, str], int] = {}
+    found: dict[tuple[str, str, str], int] = {}
     for tag_id, what, n, first_at, last_at in rows:
-        on = day.at(first_at)
-        while tag_id in asset_of and (on == day.at(first_at) or day.starts_at(on) < last_at):
-            key = (asset_of[tag_id], on, what)
-            found[key] = found.get(key, 0) + n
-            on += timedelta(days=1)
+        if tag_id in asset_of:
+            for period in periods:
+                if first_at < period.ends_at and last_at >= period.starts_at:
+                    key = (asset_of[tag_id], period.name, what)
+                    found[key] = found.get(key, 0) + n
     return [
-        Moved(f"ot.{what.split()[-1]}", f"ot: {what} of {asset} on {on}: {n:,}", frozenset({asset}), frozenset({on}))
-        for (asset, on, what), n in sorted(found.items())
+        Moved(
+            f"ot.{what.split()[-1]}",
+            f"ot: {what} of {asset} on {period}: {n:,}",
+            frozenset({asset}),
+            frozenset({period}),
+        )
+        for (asset, period, what), n in sorted(found.items())
     ]
 
 
@@ -119,13 +124,16 @@ def position_of(cut_off: Mapping[str, Position], source: str, identifier: str) -
     return cut_off.get(identifier) or cut_off.get(source) or NOTHING
 
 
-def _moved_in(name: str, identifier: str, key: Sequence[str], since: Position, until: Position) -> list[Moved]:
+def _moved_in(
+    close: Close, name: str, identifier: str, key: Sequence[str], since: Position, until: Position
+) -> list[Moved]:
     table = lakehouse.table(identifier)
     rows = table.scan(row_filter=And(_above(since), _up_to(until)), limit=ROWS_READ).to_arrow().to_pylist()
     key = [k for k in key if k in table.schema().column_names]
     images = _images(table, key, [r for r in rows if r["_op"] == "d"], since)
     return [
-        _moved(name, key, row, images.get(tuple(row[k] for k in key), {}) if row["_op"] == "d" else {}) for row in rows
+        _moved(close, name, key, row, images.get(tuple(row[k] for k in key), {}) if row["_op"] == "d" else {})
+        for row in rows
     ]
 
 
@@ -145,15 +153,29 @@ def _images(
     return found
 
 
-def _moved(name: str, key: Sequence[str], row: Mapping[str, Any], image: Mapping[str, Any]) -> Moved:
+def _moved(close: Close, name: str, key: Sequence[str], row: Mapping[str, Any], image: Mapping[str, Any]) -> Moved:
     values = [v for k, v in (*row.items(), *image.items()) if v is not None and not k.startswith("_")]
     at = row["_source_at"] or row["_landed_at"]
     named = ", ".join(f"{k} {row[k]}" for k in key)
+    times = [v for v in values if isinstance(v, date)]  # datetimes are dates
     return Moved(
         table=name,
         text=f"{name}: {row['_op']} at {at:%Y-%m-%d %H:%M:%SZ} ({named})",
         values=frozenset(str(v) for v in values if isinstance(v, (str, int)) and not isinstance(v, bool)),
-        dates=frozenset(v.date() if isinstance(v, datetime) else v for v in values if isinstance(v, date)),
+        periods=_touched(close.shifts, times),
+        is_dated=bool(times),
+    )
+
+
+def _touched(shifts: Sequence[Period], times: Sequence[date]) -> frozenset[str]:
+    """The shifts that a row of these times touches: by a date, or between its first and last instant; else the days."""
+    if not shifts:
+        return frozenset(str(v.date() if isinstance(v, datetime) else v) for v in times)
+    days = {v for v in times if not isinstance(v, datetime)}
+    instants = [v for v in times if isinstance(v, datetime) and v.tzinfo]
+    first, last = min(instants, default=None), max(instants, default=None)
+    return frozenset(
+        s.name for s in shifts if s.production_date in days or (instants and first < s.ends_at and last >= s.starts_at)
     )
 
 
@@ -163,8 +185,8 @@ def _naming(change: "Change", moved: Iterable[Moved]) -> list[Moved]:
     if not entity:
         return []
     holding = [m for m in moved if entity <= m.values]
-    dated = [m for m in holding if m.dates and _meets(change, m.dates)]
-    return dated or [m for m in holding if not m.dates]
+    dated = [m for m in holding if _meets(change, m.periods)]
+    return dated or [m for m in holding if not m.is_dated]
 
 
 def _through_others(change: "Change", changes: Sequence["Change"], direct: Sequence[list[Moved]]) -> list[Moved]:
@@ -174,7 +196,7 @@ def _through_others(change: "Change", changes: Sequence["Change"], direct: Seque
         m: None
         for other, rows in zip(changes, direct, strict=True)
         if other.table != change.table
-        and _meets(change, {other.day})
+        and _meets(change, {other.period})
         and entity <= {str(v) for v in other.row.values()}
         for m in rows
     }
@@ -182,14 +204,19 @@ def _through_others(change: "Change", changes: Sequence["Change"], direct: Seque
 
 
 def _entity(change: "Change") -> set[str]:
-    return {str(v) for k, v in change.key.items() if v is not None and k != "calendar" and not isinstance(v, date)}
+    """The values of the figure's key that name a thing: without the calendar and the time."""
+    return {
+        str(v)
+        for k, v in change.key.items()
+        if v is not None and k != "calendar" and not isinstance(v, date) and v != change.period
+    }
 
 
-def _meets(change: "Change", dates: Iterable[date]) -> bool:
-    """Whether one of `dates` is the change's day; the first of a month in a monthly key stands for all its days."""
+def _meets(change: "Change", periods: Iterable[str]) -> bool:
+    """Whether one of `periods` is the change's own; the first of a month in a monthly key stands for all its days."""
     if "month" in change.key:
-        return any((d.year, d.month) == (change.day.year, change.day.month) for d in dates)
-    return change.day in dates
+        return any(name.startswith(change.period[:7]) for name in periods)
+    return change.period in periods
 
 
 def _said(rows: Sequence[Moved], moved: Sequence[Moved]) -> str:

@@ -2,7 +2,7 @@
 
 The first task of a close. Everything downstream reads what is at or below the cut-off, so a cleared task sees
 the same rows for ever. The same run freezes once: asked again, it gets what it got. Another run of the same
-days gets the next version and a cut-off of its own.
+periods gets the next version and a cut-off of its own. The clock of a shift is frozen with it.
 
     python -m include.publish.freeze --help
 """
@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include import catalog
-from include.catalog import Source, calendar, feeds, marts, sources
+from include.catalog import Calendar, Source, calendar, feeds, marts, sources
 from include.errors import LandingError, PublishError
+from include.periods import Period, between, date_of, names
 from include.settings import settings
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ OT = "ot"  # the entry of `ot.readings` in a cut-off: the ordinal of its last co
 
 @dataclass(frozen=True)
 class Close:
-    """One run that closes the production days `from_date` to `to_date` of one calendar."""
+    """One run that closes the production days `from_date` to `to_date` of one calendar, or shifts of those days."""
 
     pack: str
     calendar: str
@@ -47,6 +48,7 @@ class Close:
     frozen_at: datetime
     history_at: datetime
     caught_up: bool = True  # False: the stream lagged behind the source; the close reads what had landed
+    shifts: tuple[Period, ...] = field(default=(), hash=False)  # empty where the calendar closes contract days
 
     @property
     def workspace(self) -> Path:
@@ -57,61 +59,78 @@ class Close:
     @property
     def dates(self) -> list[date]:
         """The production dates of the run, in order."""
-        return days(self.from_date, self.to_date)
+        return [self.from_date + timedelta(days=n) for n in range((self.to_date - self.from_date).days + 1)]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its periods, in order."""
+        return names(self.shifts) or [day.isoformat() for day in self.dates]
+
+    @property
+    def first(self) -> str:
+        return self.names[0]
+
+    @property
+    def last(self) -> str:
+        return self.names[-1]
+
+    @property
+    def periods(self) -> list[Period]:
+        """What it closes, with its clock."""
+        return list(self.shifts) or between(calendar(self.calendar).periods, self.first, self.last)
+
+    @property
+    def window(self) -> str:
+        """How people name the periods: one, or `FROM…TO`."""
+        return self.first if self.first == self.last else f"{self.first}…{self.last}"
 
     @property
     def label(self) -> str:
         """How people name the run: one close key, or `FROM…TO@calendar`."""
-        if self.from_date == self.to_date:
-            return close_key(self.from_date, self.calendar)
-        return f"{self.from_date}…{self.to_date}@{self.calendar}"
+        return close_key(self.window, self.calendar)
 
 
-def close_key(production_date: date, calendar_name: str) -> str:
-    return f"{production_date.isoformat()}@{calendar_name}"
-
-
-def days(first: date, last: date) -> list[date]:
-    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+def close_key(period: str | date, calendar_name: str) -> str:
+    """The key of a period by its name; a date is the name of a contract day."""
+    return f"{period}@{calendar_name}"
 
 
 def freeze(
     pack: str,
     calendar_name: str,
-    from_date: date | str,
-    to_date: date | str,
+    first: date | str,
+    last: date | str,
     run_id: str,
     reason: str,
     wait: bool = True,
 ) -> Close:
     """Freeze the run, or give what it froze before.
 
-    `wait` lets each change stream catch up with its source first, for `settings.landing.catch_up_timeout_s`.
-    Raises `PublishError` where the run id already stands for other days.
+    `first` and `last` name periods; of a calendar of shifts a date stands for all shifts of that date. `wait` lets each
+    change stream catch up with its source first, for `settings.landing.catch_up_timeout_s`. Raises `PublishError` where
+    the run id already stands for other periods, and `DeclarationError` where the calendar does not have them.
     """
     from include.ops.lease import hold
     from include.ops.store import record
 
-    first, last = _date(from_date), _date(to_date)
-    if last < first:
-        raise PublishError(f"The close ends on {last}, before it starts on {first}. Swap FROM and TO")
-    if calendar(calendar_name).pack != pack:
-        raise PublishError(
-            f"The calendar {calendar_name!r} belongs to the pack {calendar(calendar_name).pack!r}, not {pack!r}"
-        )
+    site = calendar(calendar_name)
+    if site.pack != pack:
+        raise PublishError(f"The calendar {calendar_name!r} belongs to the pack {site.pack!r}, not {pack!r}")
     if found := _find(run_id):
-        return _same(found, pack, calendar_name, first, last)
+        return _same(found, pack, calendar_name, str(first), str(last))
+    periods = _periods(site, str(first), str(last))
     cut_off, caught_up = cut_off_now(pack, wait=wait)
     with hold(f"freeze:{pack}", run_id) as lease:
         if found := _find(run_id):
-            return _same(found, pack, calendar_name, first, last)
+            return _same(found, pack, calendar_name, str(first), str(last))
         now = datetime.now(UTC)
+        first_date, last_date = periods[0].production_date, periods[-1].production_date
         common = {
             "state": "frozen",
             "pack": pack,
             "calendar": calendar_name,
-            "from_date": first,
-            "to_date": last,
+            "from_date": first_date,
+            "to_date": last_date,
             "run_id": run_id,
             "reason": reason,
             "cut_off": cut_off,
@@ -120,11 +139,17 @@ def freeze(
             "frozen_at": now,
             "history_at": now,
         }
-        latest = _latest_versions(pack, calendar_name, first, last)
+        latest = _latest_versions(pack, calendar_name, first_date, last_date)
         rows = [
-            {**common, "production_date": day, "close_key": key, "version": latest.get(key, 0) + 1}
-            for day in days(first, last)
-            for key in [close_key(day, calendar_name)]
+            {
+                **common,
+                "production_date": period.production_date,
+                "close_key": key,
+                "version": latest.get(key, 0) + 1,
+                "clock": period.as_json() if site.shifts else None,
+            }
+            for period in periods
+            for key in [close_key(period.name, calendar_name)]
         ]
         with lease.guard():
             record("closes", rows)
@@ -265,17 +290,21 @@ def _from_rows(rows: list[dict[str, Any]]) -> Close:
         frozen_at=head["frozen_at"],
         history_at=head["history_at"] or head["frozen_at"],
         caught_up=head["caught_up"] is not False,
+        shifts=tuple(Period.of_json(json.loads(row["clock"])) for row in rows if row["clock"]),
     )
 
 
 def _newest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The latest frozen row of each day, in order of day."""
-    latest = {row["production_date"]: row for row in rows}
-    return [latest[day] for day in sorted(latest)]
+    """The latest frozen row of each period, in order of time."""
+    latest = {row["close_key"]: row for row in rows}
+    return [latest[key] for key in sorted(latest)]
 
 
-def _same(found: Close, pack: str, calendar_name: str, first: date, last: date) -> Close:
-    if (found.pack, found.calendar, found.from_date, found.to_date) != (pack, calendar_name, first, last):
+def _same(found: Close, pack: str, calendar_name: str, first: str, last: str) -> Close:
+    """The close that the run froze. A date stands for its first shift in `first`, for its last one in `last`."""
+    is_first = first in (found.first, found.first.partition(".")[0])
+    is_last = last in (found.last, found.last.partition(".")[0])
+    if (found.pack, found.calendar) != (pack, calendar_name) or not (is_first and is_last):
         raise PublishError(
             f"The run id {found.run_id!r} already stands for {found.label} of {found.pack}. "
             "Give this run an id of its own"
@@ -283,28 +312,31 @@ def _same(found: Close, pack: str, calendar_name: str, first: date, last: date) 
     return found
 
 
-def _date(value: date | str) -> date:
-    if isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise PublishError(f"{value!r} is not a date. Write it as 2026-11-23") from None
+def _periods(site: Calendar, first: str, last: str) -> list[Period]:
+    for name in (first, last):
+        try:
+            date_of(name)
+        except ValueError:
+            shift = " or, for a shift, 2026-11-23.3" if site.shifts else ""
+            raise PublishError(f"{name!r} is not a date. Write it as 2026-11-23{shift}") from None
+    if date_of(last) < date_of(first) or ("." in first and "." in last and last < first):
+        raise PublishError(f"The close ends on {last}, before it starts on {first}. Swap FROM and TO")
+    return between(site.periods, first, last)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m include.publish.freeze", description="Freeze a close and print it."
     )
-    parser.add_argument("--pack", default="energypack")
     parser.add_argument("--calendar", required=True)
-    parser.add_argument("--from-date", required=True)
-    parser.add_argument("--to-date", help="the same as --from-date unless given")
+    parser.add_argument("--from", dest="first", required=True, help="a production date, or a shift as 2026-11-23.3")
+    parser.add_argument("--to", dest="last", help="the same as --from unless given")
     parser.add_argument("--run-id", required=True)
     parser.add_argument("--reason", required=True)
     parser.add_argument("--no-wait", action="store_true", help="do not wait for the change streams")
     a = parser.parse_args(arguments)
-    close = freeze(a.pack, a.calendar, a.from_date, a.to_date or a.from_date, a.run_id, a.reason, wait=not a.no_wait)
+    pack = calendar(a.calendar).pack
+    close = freeze(pack, a.calendar, a.first, a.last or a.first, a.run_id, a.reason, wait=not a.no_wait)
     print(
         json.dumps(
             {"close": close.label, "versions": close.keys, "cut_off": close.cut_off, "workspace": str(close.workspace)}

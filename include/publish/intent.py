@@ -37,6 +37,8 @@ class Intent:
     calendar: str
     from_date: date
     to_date: date
+    first: str  # name of the first period, and of the last
+    last: str
     run_id: str
     tables: Mapping[str, Mapping[str, int | None]] = field(hash=False)  # mart -> {before, planned}
     requests: Mapping[str, str] = field(hash=False)  # <pack>.<mart> -> request
@@ -61,6 +63,8 @@ class Intent:
             "calendar": self.calendar,
             "from_date": self.from_date,
             "to_date": self.to_date,
+            "first": self.first,
+            "last": self.last,
             "run_id": self.run_id,
             "tables": dict(self.tables),
             "lease_fence": fence,
@@ -169,6 +173,8 @@ def _from_row(row: Mapping[str, Any]) -> Intent:
         calendar=row["calendar"],
         from_date=row["from_date"],
         to_date=row["to_date"],
+        first=row["first"] or str(row["from_date"]),
+        last=row["last"] or str(row["to_date"]),
         run_id=row["run_id"],
         tables=tables_of(row),
         requests=json.loads(row["requests"]),

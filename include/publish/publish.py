@@ -122,9 +122,10 @@ def finish(intent: Intent, lease: Lease) -> int:
 def ensure_mart(pack: str, mart: Mart) -> Table:
     """The published table of a mart, created from its contract where it is missing.
 
-    Partitioned so that a window is whole partitions, or nearly: by calendar, and by month of a daily window.
+    Partitioned so that a window is whole partitions, or nearly: by calendar, and by month of a window that has dates.
     """
-    by_month = [] if mart.window in ("all", "month") else [(mart.window, "month")]
+    dated = "production_date" if mart.is_by_name else mart.window
+    by_month = [] if mart.window in ("all", "month") or dated not in mart.columns else [(dated, "month")]
     return lakehouse.ensure_table(
         f"{pack}.{mart.name}",
         workspace.mart_schema(mart),
@@ -155,7 +156,7 @@ def _changed(
             continue
         target = ensure_mart(close.pack, mart)
         new = conformed(close, mart, rows[mart.name], target)
-        window = restate.window_filter(mart, close.calendar, close.from_date, close.to_date)
+        window = restate.window_filter(mart, close)
         if not restate.is_same(restate.published_rows(target, target.metadata.current_snapshot_id, window), new):
             found[mart.name] = (target, new)
     return found
@@ -171,7 +172,7 @@ def _intend(
     for mart in marts(close.pack):
         if mart.name in changed:
             target, new = changed[mart.name]
-            window = restate.window_filter(mart, close.calendar, close.from_date, close.to_date)
+            window = restate.window_filter(mart, close)
             transactions[mart.name] = lakehouse.replaced(target, new, window, summary)
     snapshots = published_snapshots(close.pack)
     tables = {
@@ -185,6 +186,8 @@ def _intend(
         calendar=close.calendar,
         from_date=close.from_date,
         to_date=close.to_date,
+        first=close.first,
+        last=close.last,
         run_id=close.run_id,
         tables=tables,
         requests=lakehouse.commit_requests(transactions.values()),
@@ -199,7 +202,7 @@ def _check(intent: Intent) -> None:
     for mart in marts(intent.pack):
         if mart.name not in expected or mart.name not in intent.tables:
             continue
-        window = restate.window_filter(mart, intent.calendar, intent.from_date, intent.to_date)
+        window = restate.window_filter(mart, intent)
         target = lakehouse.table(f"{intent.pack}.{mart.name}")
         found = restate.published_rows(target, intent.tables[mart.name]["planned"], window).num_rows
         if found != expected[mart.name]:

@@ -21,10 +21,11 @@ from include import lakehouse
 from include.catalog import Mart, marts
 from include.ops.lease import Lease
 from include.ops.store import read, record
+from include.periods import date_of
 from include.publish import cause, seal
-from include.publish.freeze import close_key, days
+from include.publish.freeze import close_key
 from include.publish.intent import Intent
-from include.publish.workspace import window_dates
+from include.publish.workspace import Window, window_bounds
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Change:
 
     table: str
     key: Mapping[str, Any]
-    day: date  # the row's value in the mart's window column
+    day: date  # the row's production date, or the first of its month
+    period: str  # the row's value in the mart's window column, as text
     change: str  # changed, appeared, disappeared
     column: str
     old: str | None
@@ -52,19 +54,17 @@ def write(intent: Intent, lease: Lease, reason: str) -> int:
 
 def rows_of(intent: Intent, reason: str) -> list[dict[str, Any]]:
     """The rows for `ops.restatements`."""
+    versions = {entry["close_key"]: entry["version"] for entry in intent.seals["keys"]}
     earlier = [
         row
         for row in seal.close_rows(intent.pack, intent.calendar, intent.from_date, intent.to_date)
-        if row["publish_id"] != intent.publish_id
+        if row["publish_id"] != intent.publish_id and row["close_key"] in versions
     ]
-    seen = seal.ever_published(earlier)
-    keys = {close_key(day, intent.calendar) for day in days(intent.from_date, intent.to_date)}
-    if not (restated := seen & keys):
+    if not (restated := seal.ever_published(earlier)):
         return []
     found = [c for mart in marts(intent.pack) if mart.name in intent.tables for c in _changes(intent, mart)]
     found = [(key, c) for c in found if (key := _close_key(intent, c, restated))]
     causes = cause.of(intent, [c for _, c in found], seal.live(earlier), reason)
-    versions = {entry["close_key"]: entry["version"] for entry in intent.seals["keys"]}
     return [
         {
             "pack": intent.pack,
@@ -85,13 +85,13 @@ def rows_of(intent: Intent, reason: str) -> list[dict[str, Any]]:
     ]
 
 
-def window_filter(mart: Mart, calendar: str, first: date, last: date) -> BooleanExpression:
-    """The rows of a published mart that a close of these days replaces."""
-    mine = EqualTo("calendar", calendar)
+def window_filter(mart: Mart, closed: Window) -> BooleanExpression:
+    """The rows of a published mart that a close replaces."""
+    mine = EqualTo("calendar", closed.calendar)
     if mart.window == "all":
         return mine
-    start, end = window_dates(mart, first, last)
-    return And(mine, GreaterThanOrEqual(mart.window, start.isoformat()), LessThanOrEqual(mart.window, end.isoformat()))
+    start, end = map(str, window_bounds(mart, closed))
+    return And(mine, GreaterThanOrEqual(mart.window, start), LessThanOrEqual(mart.window, end))
 
 
 def published_rows(target: Table, snapshot_id: int | None, window: BooleanExpression) -> pa.Table:
@@ -110,18 +110,41 @@ def differences(mart: Mart, old: pa.Table, new: pa.Table) -> list[Change]:
     found = []
     for key in sorted(before.keys() | after.keys(), key=lambda k: [as_text(v) or "" for v in k]):
         was, now = before.get(key), after.get(key)
-        day = (now or was)[mart.window] if mart.window != "all" else None
+        row = now or was
         named = dict(zip(mart.key, key, strict=True))
         if was is None or now is None:
             what = "appeared" if was is None else "disappeared"
             for name in names:
-                if name not in mart.key and (now or was)[name] is not None:
-                    found.append(Change(mart.name, named, day, what, name, _of(was, name), _of(now, name), now or was))
+                if name not in mart.key and row[name] is not None:
+                    found.append(_change(mart, named, what, name, was, now))
             continue
         for name in names:
             if was[name] != now[name]:
-                found.append(Change(mart.name, named, day, "changed", name, _of(was, name), _of(now, name), now or was))
+                found.append(_change(mart, named, "changed", name, was, now))
     return found
+
+
+def _change(
+    mart: Mart,
+    key: Mapping[str, Any],
+    what: str,
+    column: str,
+    was: Mapping[str, Any] | None,
+    now: Mapping[str, Any] | None,
+) -> Change:
+    row = now or was
+    value = None if mart.window == "all" else row[mart.window]
+    return Change(
+        table=mart.name,
+        key=key,
+        day=date_of(value) if mart.is_by_name else value,
+        period="" if value is None else str(value),
+        change=what,
+        column=column,
+        old=_of(was, column),
+        new=_of(now, column),
+        row=row,
+    )
 
 
 def is_same(old: pa.Table, new: pa.Table) -> bool:
@@ -167,7 +190,7 @@ def _of(row: Mapping[str, Any] | None, name: str) -> str | None:
 def _changes(intent: Intent, mart: Mart) -> list[Change]:
     if mart.window == "all":
         return []
-    window = window_filter(mart, intent.calendar, intent.from_date, intent.to_date)
+    window = window_filter(mart, intent)
     at, target = intent.tables[mart.name], lakehouse.table(f"{intent.pack}.{mart.name}")
     before, after = (published_rows(target, at[which], window) for which in ("before", "planned"))
     before = pa.table(
@@ -181,9 +204,9 @@ def _changes(intent: Intent, mart: Mart) -> list[Change]:
 
 
 def _close_key(intent: Intent, change: Change, restated: Iterable[str]) -> str | None:
-    """The close key that a changed row counts for: its own day, or the last restated day of its month."""
+    """The close key that a changed row counts for: its own period, or the last restated day of its month."""
     if any(mart.name == change.table and mart.window == "month" for mart in marts(intent.pack)):
         month = change.day.isoformat()[:7]
         return max((k for k in restated if k.startswith(month)), default=None)
-    key = close_key(change.day, intent.calendar)
+    key = close_key(change.period, intent.calendar)
     return key if key in restated else None

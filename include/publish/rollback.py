@@ -9,6 +9,7 @@ Recorded with who and why; the withdrawn version stays withdrawn, a new run beco
 """
 
 import argparse
+import json
 import logging
 import uuid
 from collections.abc import Callable, Mapping
@@ -19,10 +20,11 @@ import duckdb
 import pyarrow as pa
 
 from include import lakehouse
-from include.catalog import Mart, marts
+from include.catalog import Mart, calendar, marts
 from include.errors import PublishError
 from include.ops.lease import Lease, hold
 from include.ops.store import read
+from include.periods import date_of
 from include.publish import intent as intents
 from include.publish import publish, recover, restate, seal
 from include.publish.freeze import Close, close_key, load_close, published_snapshots
@@ -57,20 +59,22 @@ def roll_back(
 
     Raises `PublishError` where nothing is published under the key, or the earlier rows have expired.
     """
-    day, calendar = _parsed(key)
+    day, period, calendar_name = _parsed(key)
     with hold(f"publish:{pack}", f"rollback-{key}-{uuid.uuid4()}") as lease:
         recover.settle_pack(pack, lease)
-        standing = seal.close_rows(pack, calendar, day, day)
+        standing = seal.close_rows(pack, calendar_name, day, day)
         versions = seal.states(standing).get(key, {})
         published = sorted(v for v, row in versions.items() if row["state"] == "published")
         if not published:
             raise PublishError(f"{key} of {pack} is not published. Known versions: {_said(versions)}")
         withdrawn = seal.live(standing)[key]
         restored = seal.live(row for row in standing if row["version"] != withdrawn.version).get(key)
+        published_by = load_close(withdrawn.run_id)
         close = replace(
-            load_close(withdrawn.run_id),
+            published_by,
             from_date=day,
             to_date=day,
+            shifts=tuple(shift for shift in published_by.shifts if shift.name == period),
             run_id=f"rollback-{key}-v{withdrawn.version}",
             reason=why,
             keys={key: withdrawn.version},
@@ -107,7 +111,7 @@ def _daily(close: Close, restored: seal.Sealed | None) -> Rows:
                 f"{mart.name} at version {restored.version} has expired (setting HNAI_RETENTION__SNAPSHOTS_DAYS). "
                 f"Trigger a new close of {close.label} instead"
             )
-        window = restate.window_filter(mart, close.calendar, close.from_date, close.to_date)
+        window = restate.window_filter(mart, close)
         rows = restate.published_rows(target, snapshot, window)
         found[mart.name] = lakehouse.conform(rows, target)
     return found
@@ -152,7 +156,7 @@ def _before(close: Close, withdrawn: seal.Sealed, standing: list[dict], monthly:
     times = sum(row["version"] == withdrawn.version and row["state"] == "published" for row in standing)
     if publication["kind"] != "publish" or times > 1:
         return None  # it came back by a rollback, or was published anew
-    if (publication["from_date"], publication["to_date"]) != (close.from_date, close.to_date):
+    if len(json.loads(publication["seals"])["keys"]) > 1:
         return None  # published together with other days
     since = replace(close, keys={}, history_at=publication["recorded_at"])
     if [k for k in seal.closed_since(since) if k not in close.keys]:
@@ -166,7 +170,7 @@ def _before(close: Close, withdrawn: seal.Sealed, standing: list[dict], monthly:
         snapshot = before[mart.name]["before"]
         if snapshot is not None and target.snapshot_by_id(snapshot) is None:
             return None
-        window = restate.window_filter(mart, close.calendar, close.from_date, close.to_date)
+        window = restate.window_filter(mart, close)
         found[mart.name] = lakehouse.conform(restate.published_rows(target, snapshot, window), target)
     return found
 
@@ -180,7 +184,7 @@ def _intend(
     why: str,
     versions: Mapping[int, Mapping],
 ) -> Intent:
-    key = close_key(close.from_date, close.calendar)
+    key = close_key(close.first, close.calendar)
     publish_id = f"rollback-{uuid.uuid4()}"
     summary = {"hnai.publish-id": publish_id, "hnai.run-id": close.run_id, "hnai.close": close.label}
     transactions, before = {}, {}
@@ -188,7 +192,7 @@ def _intend(
         if mart.name not in rows:
             continue
         target = lakehouse.table(f"{close.pack}.{mart.name}")
-        window = restate.window_filter(mart, close.calendar, close.from_date, close.to_date)
+        window = restate.window_filter(mart, close)
         now = restate.published_rows(target, target.metadata.current_snapshot_id, window)
         if not restate.is_same(now, rows[mart.name]):
             transactions[mart.name] = lakehouse.replaced(target, rows[mart.name], window, summary)
@@ -225,6 +229,8 @@ def _intend(
         calendar=close.calendar,
         from_date=close.from_date,
         to_date=close.to_date,
+        first=close.first,
+        last=close.last,
         run_id=close.run_id,
         tables=tables,
         requests=lakehouse.commit_requests(transactions.values()),
@@ -237,12 +243,15 @@ def _intend(
     )
 
 
-def _parsed(key: str) -> tuple[date, str]:
-    day, at, calendar = key.partition("@")
+def _parsed(key: str) -> tuple[date, str, str]:
+    """The date, the period's name and the calendar of a close key."""
+    period, at, name = key.partition("@")
     try:
-        return date.fromisoformat(day), {"@": calendar}[at]
+        return date_of(period), period, {"@": name}[at]
     except (ValueError, KeyError):
-        raise PublishError(f"{key!r} is not a close key. Write it as 2026-11-23@permian") from None
+        raise PublishError(
+            f"{key!r} is not a close key. Write it as 2026-11-23@permian, or 2026-11-23.3@riverside for a shift"
+        ) from None
 
 
 def _said(versions: Mapping[int, Mapping]) -> str:
@@ -254,13 +263,12 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m include.publish.rollback",
         description="Withdraw the published version of one close; readers see the version before it again, or nothing.",
     )
-    parser.add_argument("close_key", help="e.g. 2026-11-23@permian")
-    parser.add_argument("--pack", default="energypack")
+    parser.add_argument("close_key", help="e.g. 2026-11-23@permian, or 2026-11-23.3@riverside for a shift")
     parser.add_argument("--who", required=True, help="your name, for the record")
     parser.add_argument("--why", required=True)
     a = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    done = roll_back(a.pack, a.close_key, a.who, a.why)
+    done = roll_back(calendar(_parsed(a.close_key)[2]).pack, a.close_key, a.who, a.why)
     print(f"{a.close_key}: {done.note}. Tables changed: {', '.join(done.tables) or 'none'}")
 
 

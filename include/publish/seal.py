@@ -21,6 +21,7 @@ from include.catalog import Mart, marts
 from include.errors import PublishError, Superseded
 from include.ops.lease import Lease
 from include.ops.store import read, record
+from include.periods import date_of
 from include.publish.freeze import Close, close_key
 from include.publish.intent import Intent
 from include.settings import ROOT
@@ -40,7 +41,7 @@ class Sealed:
 
 
 def close_rows(pack: str, calendar: str, first: date, last: date) -> list[dict[str, Any]]:
-    """The rows of `ops.closes` for these production dates, oldest first."""
+    """The rows of `ops.closes` for the periods of these production dates, oldest first."""
     window = And(
         GreaterThanOrEqual("production_date", first.isoformat()),
         LessThanOrEqual("production_date", last.isoformat()),
@@ -89,7 +90,7 @@ def refuse_superseded(close: Close, rows: Iterable[Mapping[str, Any]]) -> None:
         first = later[0]
         raise Superseded(
             f"{first.close_key}: version {first.version} is published already, so version "
-            f"{close.keys[first.close_key]} of run {close.run_id} is not ({len(later)} of {len(close.keys)} days). "
+            f"{close.keys[first.close_key]} of run {close.run_id} is not ({len(later)} of {len(close.keys)} closes). "
             "To close again, trigger a new run"
         )
     found = states(rows)
@@ -101,7 +102,12 @@ def refuse_superseded(close: Close, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def closed_since(close: Close) -> list[str]:
-    """The other days of the close's months that were published or withdrawn after it read its history."""
+    """The other days of the close's months that were published or withdrawn after it read its history.
+
+    Of no account where the pack publishes no month.
+    """
+    if not any(mart.window == "month" for mart in marts(close.pack)):
+        return []
     first = close.from_date.replace(day=1)
     last = (close.to_date.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
     return sorted(
@@ -131,17 +137,18 @@ def measured(close: Close, rows: Mapping[str, pa.Table]) -> dict[str, dict[str, 
         if mart.name not in rows:
             continue
         per_window = _totals(mart, rows[mart.name])
-        for day in close.dates:
-            window = {"all": None, "month": day.replace(day=1)}.get(mart.window, day)
+        for name in close.names:
+            day = date_of(name)
+            window = {"all": None, "month": day.replace(day=1)}.get(mart.window, name if mart.is_by_name else day)
             count, totals = per_window.get(window, (0, {}))
-            entry = found[close_key(day, close.calendar)]
+            entry = found[close_key(name, close.calendar)]
             entry["row_counts"][mart.name] = count
             if totals and mart.window != "all":
                 entry["control_totals"][mart.name] = totals
     return found
 
 
-def _totals(mart: Mart, rows: pa.Table) -> dict[date | None, tuple[int, dict[str, str]]]:
+def _totals(mart: Mart, rows: pa.Table) -> dict[date | str | None, tuple[int, dict[str, str]]]:
     """Window value -> row count and exact sums of the decimal columns that are not part of the key."""
     columns = [f.name for f in rows.schema if pa.types.is_decimal(f.type) and f.name not in mart.key]
     sums = "".join(f', cast(sum("{name}") as varchar)' for name in columns)

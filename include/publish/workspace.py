@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import duckdb
 import pyarrow as pa
@@ -44,7 +44,7 @@ def mart_rows(workspace: "DuckDBPyConnection", close: "Close", mart: Mart) -> pa
     """
     relation = _relation(workspace, close, mart)
     columns = ", ".join(f'cast("{name}" as {kind}) as "{name}"' for name, kind in mart.columns.items())
-    first, last = window_dates(mart, close.from_date, close.to_date)
+    first, last = window_bounds(mart, close)
     condition, arguments = "calendar = ?", [close.calendar]
     if mart.window != "all":
         condition, arguments = f'calendar = ? and "{mart.window}" between ? and ?', [close.calendar, first, last]
@@ -77,11 +77,23 @@ def key_columns(mart: Mart) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*mart.key, "calendar", *window)))
 
 
-def window_dates(mart: Mart, first: date, last: date) -> tuple[date, date]:
-    """The values of the window column that a close of `first` to `last` replaces."""
+class Window(Protocol):
+    """What is closed, by dates and by the names of its periods: a close, or what is to be published of one."""
+
+    calendar: str
+    from_date: date
+    to_date: date
+    first: str
+    last: str
+
+
+def window_bounds(mart: Mart, closed: Window) -> tuple[date, date] | tuple[str, str]:
+    """The lowest and the highest value of the window column that a close replaces."""
+    if mart.is_by_name:
+        return closed.first, closed.last
     if mart.window == "month":
-        return first.replace(day=1), last.replace(day=1)
-    return first, last
+        return closed.from_date.replace(day=1), closed.to_date.replace(day=1)
+    return closed.from_date, closed.to_date
 
 
 def _relation(workspace: "DuckDBPyConnection", close: "Close", mart: Mart) -> str:

@@ -1,4 +1,4 @@
-"""The steps of a daily close. Which day, and under which name, is decided here once for all of them."""
+"""The steps of a close. Which days or shifts, and under which name, is decided here once for all of them."""
 
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
@@ -9,7 +9,6 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.catalog import calendar, marts, sources
-from include.contract_day import ContractDay
 from include.lineage.naming import mart_uri, model_uri, raw_uri
 from plugins.operators.lineage import LineageOperator
 from plugins.operators.links import CloseReportLink, DataDocsLink
@@ -21,28 +20,32 @@ def close_run_id(dag_run) -> str:
     return f"{dag_run.dag_id}.{dag_run.run_id}"
 
 
-def window(dag_run, params: dict[str, Any], calendar_name: str) -> tuple[date, date]:
-    """The production dates to close, first and last.
+def window(dag_run, params: dict[str, Any], calendar_name: str) -> tuple[str, str]:
+    """The names of the periods to close, first and last.
 
-    Params win. Without them it is the contract day of the run's data interval, and for a run without one
-    (started by hand with no logical date) the day that had ended when the run was asked for. The clock is
-    never read, so a task that is cleared next week closes the same day.
+    Params win. Without them it is the period of the run's data interval, and for a run without one
+    (started by hand with no logical date) the one that had ended when the run was asked for. The clock is
+    never read, so a task that is cleared next week closes the same day or shift.
     """
-    first, last = params.get("from_date"), params.get("to_date")
+    first = params.get("from_date") or params.get("from_shift")
+    last = params.get("to_date") or params.get("to_shift")
     if first or last:
-        first, last = (date.fromisoformat(d) for d in (first or last, last or first))
-        if first > last:
+        first, last = first or last, last or first
+        if first > last and not first.startswith(last):
             raise AirflowFailException(
-                f"from_date {first} is after to_date {last}: trigger the run again with both in order"
+                f"The first, {first}, is after the last, {last}: trigger the run again with both in order"
             )
         return first, last
-    site = calendar(calendar_name)
-    day = ContractDay(site.zone, site.contract_hour)
+    periods = calendar(calendar_name).periods
     if dag_run.data_interval_start is not None:
-        closed = day.at(dag_run.data_interval_start)
+        closed = periods.at(dag_run.data_interval_start)
     else:
-        closed = day.last_ended(dag_run.logical_date or dag_run.run_after)
-    return closed, closed
+        closed = periods.last_ended(dag_run.logical_date or dag_run.run_after)
+    if closed is None:
+        raise AirflowFailException(
+            f"The calendar {calendar_name} has no period for this run: name one with the param `from_shift`"
+        )
+    return closed.name, closed.name
 
 
 def triggered_by(dag_run) -> str:
@@ -100,7 +103,7 @@ class FreezeOperator(CloseOperator):
         if OT in close.cut_off:
             self.read(READINGS, GAPS)
         self.wrote("iceberg://ops/closes")
-        return {"from_date": str(first), "to_date": str(last), "keys": close.keys, "cut_off": close.cut_off}
+        return {"first": first, "last": last, "keys": close.keys, "cut_off": close.cut_off}
 
     def _nothing_landed(self) -> bool:
         from include.publish.freeze import OT, cut_off_now

@@ -143,7 +143,7 @@ def test_the_rule_would_be_noticed_if_it_were_broken():
 def test_a_new_pack_is_found_by_listing_alone(tmp_path, monkeypatch):
     for folder in ("models/shared", "models/factorypack", "seeds/factorypack"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "seeds/factorypack/calendars.csv").write_text(
+    (tmp_path / "seeds/factorypack/factorypack_calendars.csv").write_text(
         "calendar,zone,contract_hour,grace_minutes,label\nplant,Europe/Berlin,6,30,Plant\n"
     )
     monkeypatch.setattr(catalog, "DBT", tmp_path)

@@ -1,6 +1,7 @@
-"""A contract day is the site's own: 23, 24 or 25 hours, and each one is closed exactly once."""
+"""A contract day or shift is the site's own, of whatever length, and each one is closed exactly once."""
 
-from datetime import UTC, date, datetime, timedelta
+import json
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 
 import pendulum
@@ -8,17 +9,19 @@ import pytest
 from airflow.timetables.base import TimeRestriction
 
 from include.contract_day import ContractDay
-from plugins.timetables.contract_day import ContractDayTimetable
+from include.errors import DeclarationError
+from include.periods import LocalSpan, Shifts, between, names, weekdays
+from plugins.timetables.period import PeriodTimetable
 
-CHICAGO = ContractDayTimetable(zone="America/Chicago", contract_hour=7, grace_minutes=120)
-OSLO = ContractDayTimetable(zone="Europe/Oslo", contract_hour=0, grace_minutes=120)
+CHICAGO = PeriodTimetable(zone="America/Chicago", contract_hour=7, grace_minutes=120)
+OSLO = PeriodTimetable(zone="Europe/Oslo", contract_hour=0, grace_minutes=120)
 
 
 def utc(text: str) -> pendulum.DateTime:
     return pendulum.instance(datetime.fromisoformat(text).replace(tzinfo=UTC))
 
 
-def runs(timetable: ContractDayTimetable, first: str, number: int):
+def runs(timetable: PeriodTimetable, first: str, number: int):
     """The first `number` runs of a DAG that starts at `first` and catches up."""
     every_run = TimeRestriction(earliest=utc(first), latest=None, catchup=True)
     found, last = [], None
@@ -54,19 +57,19 @@ def test_two_years_of_days_have_no_gap_and_no_overlap(timetable):
     found = runs(timetable, "2026-01-01T00:00", 730)
 
     assert all(one.data_interval.end == two.data_interval.start for one, two in pairwise(found))
-    days = [timetable.day.at(r.data_interval.start) for r in found]
+    days = [timetable.periods.at(r.data_interval.start).production_date for r in found]
     assert all(two - one == timedelta(days=1) for one, two in pairwise(days))
 
 
 def test_a_run_starts_when_the_grace_is_over_even_where_the_clocks_change_in_between():
     # Sites that change at 02:00 with a contract hour of 1 have the change inside their grace.
-    early = ContractDayTimetable(zone="America/Chicago", contract_hour=1, grace_minutes=120)
+    early = PeriodTimetable(zone="America/Chicago", contract_hour=1, grace_minutes=120)
 
     spring = runs(early, "2026-03-07T07:00", 1)[0]
 
     assert spring.data_interval.end == utc("2026-03-08T07:00")  # 01:00 CST
     assert spring.run_after == utc("2026-03-08T09:00")  # two hours later, 04:00 CDT on the wall
-    assert early.day.at(spring.data_interval.start) == date(2026, 3, 7)
+    assert early.periods.at(spring.data_interval.start).production_date == date(2026, 3, 7)
 
 
 def test_a_contract_hour_that_the_clocks_skip_is_the_instant_of_the_change():
@@ -95,8 +98,8 @@ def test_a_contract_hour_that_comes_twice_is_the_first_of_both():
 def test_a_run_by_hand_closes_the_day_that_ended_last(asked_at, closes):
     interval = CHICAGO.infer_manual_data_interval(run_after=utc(asked_at))
 
-    assert CHICAGO.day.at(interval.start) == closes
-    assert interval.end == CHICAGO.day.ends_at(closes)
+    assert CHICAGO.periods.at(interval.start).production_date == closes
+    assert interval.end == ContractDay("America/Chicago", 7).ends_at(closes)
 
 
 def test_a_schedule_that_was_missed_for_long_gets_its_latest_day_only(monkeypatch):
@@ -106,13 +109,169 @@ def test_a_schedule_that_was_missed_for_long_gets_its_latest_day_only(monkeypatc
     first = CHICAGO.next_dagrun_info(last_automated_data_interval=None, restriction=latest_only)
     after = CHICAGO.next_dagrun_info(last_automated_data_interval=first.data_interval, restriction=latest_only)
 
-    assert CHICAGO.day.at(first.data_interval.start) == date(2026, 6, 13)  # that of the 14th is not due yet
-    assert CHICAGO.day.at(after.data_interval.start) == date(2026, 6, 14)
+    assert CHICAGO.periods.at(first.data_interval.start).production_date == date(
+        2026, 6, 13
+    )  # that of the 14th is not due yet
+    assert CHICAGO.periods.at(after.data_interval.start).production_date == date(2026, 6, 14)
     assert after.run_after == utc("2026-06-15T14:00")
 
 
 def test_the_scheduler_gets_back_what_the_file_said():
-    again = ContractDayTimetable.deserialize(CHICAGO.serialize())
+    again = PeriodTimetable.deserialize(CHICAGO.serialize())
 
     assert (again.zone, again.contract_hour, again.grace_minutes) == ("America/Chicago", 7, 120)
     assert again.summary == "09:00 America/Chicago"
+
+
+def line(shift: int, starts: str, ends: str, days="Mon-Sun", since="2020-01-01", until: str | None = None) -> LocalSpan:
+    return LocalSpan(
+        date.fromisoformat(since),
+        date.fromisoformat(until) if until else None,
+        weekdays(days),
+        shift,
+        f"S{shift}",
+        time.fromisoformat(starts),
+        time.fromisoformat(ends),
+    )
+
+
+THREE = Shifts("America/Chicago", (line(1, "06:00", "14:00"), line(2, "14:00", "22:00"), line(3, "22:00", "06:00")))
+
+
+def shifts(pattern: Shifts) -> PeriodTimetable:
+    """The timetable as the scheduler gets it: through its serialized form."""
+    given = PeriodTimetable(zone=pattern.zone, contract_hour=6, grace_minutes=1, shifts=pattern.as_json())
+    return PeriodTimetable.deserialize(json.loads(json.dumps(given.serialize())))
+
+
+def names_of(timetable: PeriodTimetable, first: str, number: int) -> list[str]:
+    return [timetable.periods.at(run.data_interval.start).name for run in runs(timetable, first, number)]
+
+
+def test_each_shift_has_a_run_a_minute_after_its_end_and_the_night_belongs_to_the_day_on_which_it_starts():
+    found = runs(shifts(THREE), "2026-06-01T11:00", 4)
+
+    assert [str(r.data_interval.start) for r in found] == [
+        "2026-06-01 11:00:00+00:00",  # 06:00 CDT
+        "2026-06-01 19:00:00+00:00",
+        "2026-06-02 03:00:00+00:00",  # 22:00 CDT on 1 June
+        "2026-06-02 11:00:00+00:00",
+    ]
+    assert found[2].run_after == utc("2026-06-02T11:01")
+    assert names_of(shifts(THREE), "2026-06-01T11:00", 4) == [
+        "2026-06-01.1",
+        "2026-06-01.2",
+        "2026-06-01.3",
+        "2026-06-02.1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [(date(2026, 3, 7), 7), (date(2026, 10, 31), 9), (date(2026, 6, 1), 8)],
+)
+def test_a_night_has_seven_or_nine_hours_when_the_clocks_change(day, hours):
+    night = THREE.on(day)[2]
+
+    assert night.ends_at - night.starts_at == timedelta(hours=hours)
+
+
+def test_a_year_of_shifts_has_no_gap_and_no_overlap():
+    found = runs(shifts(THREE), "2026-01-01T12:00", 3 * 365)
+
+    assert all(one.data_interval.end == two.data_interval.start for one, two in pairwise(found))
+
+
+def test_free_days_and_holidays_have_no_run():
+    weekdays_only = Shifts("Europe/Berlin", (line(1, "06:00", "14:00", "Mon-Fri"),), (), frozenset({date(2026, 5, 1)}))
+
+    # Thursday 30 April; Friday 1 May is a holiday, then comes the weekend.
+    assert names_of(shifts(weekdays_only), "2026-04-30T04:00", 2) == ["2026-04-30.1", "2026-05-04.1"]
+    assert weekdays_only.at(utc("2026-05-01T08:00")) is None
+    assert weekdays_only.last_ended(utc("2026-05-03T08:00")).name == "2026-04-30.1"
+
+
+def test_a_new_pattern_holds_from_its_own_day():
+    changed = Shifts(
+        "Europe/Berlin",
+        (
+            line(1, "06:00", "14:00", until="2026-06-07"),
+            line(2, "14:00", "22:00", until="2026-06-07"),
+            line(1, "07:00", "19:00", since="2026-06-08"),
+        ),
+    )
+    changed.check()
+
+    assert names_of(shifts(changed), "2026-06-07T00:00", 3) == ["2026-06-07.1", "2026-06-07.2", "2026-06-08.1"]
+    assert changed.on(date(2026, 6, 8))[0].ends_at == utc("2026-06-08T17:00")
+
+
+def test_a_pattern_that_ended_has_no_further_run():
+    ended = Shifts("Europe/Berlin", (line(1, "06:00", "14:00", until="2026-06-07"),))
+
+    assert shifts(ended).periods.after(utc("2026-06-08T00:00")) is None
+    assert (
+        shifts(ended).next_dagrun_info(
+            last_automated_data_interval=runs(shifts(ended), "2026-06-07T00:00", 1)[0].data_interval,
+            restriction=TimeRestriction(earliest=utc("2026-01-01T00:00"), latest=None, catchup=True),
+        )
+        is None
+    )
+
+
+def test_a_split_shift_is_one_close_with_a_pause():
+    split = Shifts("Europe/Berlin", (line(1, "06:00", "10:00"), line(1, "14:00", "18:00")))
+
+    (shift,) = split.on(date(2026, 6, 1))
+
+    assert [(f"{a:%H:%M}", f"{b:%H:%M}") for a, b in shift.parts] == [("04:00", "08:00"), ("12:00", "16:00")]
+    assert (shift.starts_at, shift.ends_at) == (utc("2026-06-01T04:00"), utc("2026-06-01T16:00"))
+
+
+def test_a_break_of_the_night_lies_after_midnight():
+    night = Shifts("Europe/Berlin", (line(3, "22:00", "06:00"),), (line(3, "02:00", "02:30"),))
+    night.check()
+
+    ((starts, ends, _),) = night.on(date(2026, 6, 1))[0].breaks
+
+    assert (starts, ends) == (utc("2026-06-02T00:00"), utc("2026-06-02T00:30"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        (Shifts("UTC", (line(1, "06:00", "14:00"), line(2, "13:00", "22:00"))), "overlap"),
+        (Shifts("UTC", (line(2, "06:00", "14:00"), line(1, "14:00", "22:00"))), "number them in order"),
+        (Shifts("UTC", (line(1, "06:00", "14:00"),), (line(1, "13:45", "14:15"),)), "outside of shift"),
+    ],
+)
+def test_a_pattern_that_cannot_be_closed_is_refused(pattern, says):
+    with pytest.raises(DeclarationError, match=says):
+        pattern.check()
+
+
+def test_a_shift_that_was_missed_for_long_is_left_to_a_run_by_hand(monkeypatch):
+    monkeypatch.setattr(pendulum, "now", lambda tz: utc("2026-06-15T19:00:30"))  # in the grace of the early shift
+    latest_only = TimeRestriction(earliest=utc("2026-01-01T00:00"), latest=None, catchup=False)
+
+    first = shifts(THREE).next_dagrun_info(last_automated_data_interval=None, restriction=latest_only)
+
+    assert THREE.at(first.data_interval.start).name == "2026-06-14.3"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "closes"),
+    [
+        ("2026-06-01.2", "2026-06-01.2", ["2026-06-01.2"]),
+        ("2026-06-01", "2026-06-01", ["2026-06-01.1", "2026-06-01.2", "2026-06-01.3"]),
+        ("2026-06-01.3", "2026-06-02.1", ["2026-06-01.3", "2026-06-02.1"]),
+        ("2026-06-01.3", "2026-06-02", ["2026-06-01.3", "2026-06-02.1", "2026-06-02.2", "2026-06-02.3"]),
+    ],
+)
+def test_a_date_stands_for_its_shifts(first, last, closes):
+    assert names(between(THREE, first, last)) == closes
+
+
+def test_a_shift_that_the_calendar_has_not_is_named():
+    with pytest.raises(DeclarationError, match="no shift 2026-06-01.4; of 2026-06-01 it has 2026-06-01.1, "):
+        between(THREE, "2026-06-01.4", "2026-06-01.4")

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from types import SimpleNamespace
 
 import duckdb
 import pyarrow as pa
@@ -15,6 +16,7 @@ from include.build import build_layer, run_dbt
 from include.catalog import DBT, calendar, marts
 from include.contract_day import ContractDay
 from include.ot.reading import BAD_NO_COMMUNICATION, BAD_SENSOR_FAILURE, GOOD
+from include.periods import between
 from tests.dbt.scada_by_hand import HOUR, Missing, Point, Row, hours_of, scada_hours
 
 WELLS = {"permian": ("EAG-01", "EAG-02", "MES-01"), "north_sea": ("NOR-01", "NOR-02")}
@@ -300,9 +302,13 @@ def test_what_the_mirror_took_in_later_is_a_cause_per_well_and_day(lake_platform
     gap = Missing("EAG-01.oil_rate", noon + 20 * HOUR, noon + 28 * HOUR, "no_response", "lost")
     land([*rows, Row("PACK-01.speed", noon + HOUR, 0, 1.0, GOOD, "source", "1", 21)], [(gap, 22)])
     old, new = ({"ot": {"epoch": 0, "commit_lsn": n}} for n in (20, 22))
-    days = date(2023, 7, 5), date(2023, 7, 6)
+    close = SimpleNamespace(
+        pack="energypack",
+        cut_off=new,
+        periods=between(calendar("permian").periods, "2023-07-05", "2023-07-06"),
+    )
 
-    found = mirrored("energypack", "permian", *days, [old], new)
+    found = mirrored(close, [old])
 
     assert [m.text for m in found] == [
         "ot: lost gaps of EAG-01 on 2023-07-05: 1",
@@ -310,9 +316,11 @@ def test_what_the_mirror_took_in_later_is_a_cause_per_well_and_day(lake_platform
         "ot: lost gaps of EAG-01 on 2023-07-06: 1",
         "ot: readings of EAG-01 on 2023-07-06: 1",
     ]
-    assert {(m.values, m.dates) for m in found} == {(frozenset({"EAG-01"}), frozenset({day})) for day in days}
-    assert mirrored("energypack", "permian", *days, [new], new) == []
-    assert len(mirrored("energypack", "permian", *days, [{}], new)) == 4
+    assert {(m.values, m.periods) for m in found} == {
+        (frozenset({"EAG-01"}), frozenset({day})) for day in ("2023-07-05", "2023-07-06")
+    }
+    assert mirrored(close, [new]) == []
+    assert len(mirrored(close, [{}])) == 4
 
 
 @pytest.mark.platform

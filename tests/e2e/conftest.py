@@ -1,5 +1,7 @@
 """The whole platform with a small demo operator, started once and shared: Airflow, stream, lakehouse."""
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -8,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import psycopg
 import pytest
 
@@ -17,6 +20,8 @@ from include.lakehouse import exists
 from include.ot.mqtt import Publisher
 from include.ot.reading import Message, Reading, encode
 from include.ot.topics import topic_of
+from stack.leftovers import recorded
+from stack.services import SERVICES
 from tests.publish.plain_reader import PlainReader
 
 CALENDAR = "permian"
@@ -155,6 +160,19 @@ def eventually(ask: Callable[[], Any], timeout_s: float) -> Any:
         assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s; last answer: {answer!r}"
         time.sleep(0.3)
     return answer
+
+
+def kill(process: psutil.Process) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+
+
+def service_process(name: str) -> psutil.Process:
+    return psutil.Process(recorded(name).leader)
+
+
+def is_back(name: str, killed_pid: int) -> bool:
+    """Whether another process serves in the place of the killed one, and is healthy."""
+    return recorded(name).leader != killed_pid and SERVICES[name].is_healthy() is None
 
 
 @pytest.fixture(scope="session")

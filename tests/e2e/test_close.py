@@ -4,8 +4,6 @@ The tests stand in the order of a day's story and share one platform; each leave
 the source.
 """
 
-import os
-import signal
 import time
 from datetime import timedelta
 from decimal import Decimal
@@ -13,9 +11,8 @@ from decimal import Decimal
 import psutil
 import pytest
 
-from stack.leftovers import recorded
 from stack.services import SERVICES
-from tests.e2e.conftest import ANSWER_S, CALENDAR, DAG, eventually
+from tests.e2e.conftest import ANSWER_S, CALENDAR, DAG, eventually, is_back, kill, service_process
 
 pytestmark = [pytest.mark.platform, pytest.mark.e2e]
 
@@ -65,19 +62,6 @@ def assert_figures_equal_the_source(site, day):
     published, recorded = site.published(day), site.recorded(day)
     assert published.keys() == recorded.keys()
     assert {w: f for w, f in published.items() if f != recorded[w]} == {}
-
-
-def kill(process: psutil.Process) -> None:
-    os.kill(process.pid, signal.SIGKILL)
-
-
-def service_process(name: str) -> psutil.Process:
-    return psutil.Process(recorded(name).leader)
-
-
-def is_back(name: str, killed_pid: int) -> bool:
-    """Whether another process serves in the place of the killed one, and is healthy."""
-    return recorded(name).leader != killed_pid and SERVICES[name].is_healthy() is None
 
 
 def test_the_first_close_publishes_every_day_with_the_figures_of_the_source(site, closed):

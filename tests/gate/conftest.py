@@ -38,8 +38,8 @@ def judge(tmp_path):
         close = close or operator.close
         found = [s for s in suites.find_suites("energypack", layer) if table in (None, s.table)]
         verdicts, pages = run.judge(close, found, tmp_path / "gate.duckdb", operator.connect)
-        days = dict(zip(close.dates, close.keys, strict=True))
-        results = tuple(accept.apply(result, dates, days, list(accepted)) for result, dates in verdicts)
+        keys = dict(zip(close.names, close.keys, strict=True))
+        results = tuple(accept.apply(result, periods, keys, list(accepted)) for result, periods in verdicts)
         report = run.report_of(close, layer, results)
         run.write_site(close, report, {s.table: s.description for s in found}, pages)
         return report

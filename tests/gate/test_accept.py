@@ -38,8 +38,8 @@ def failure(**changed) -> Result:
 
 
 def judged(accepted, dates=frozenset({LAST_DAY}), close=None) -> Result:
-    days = {d: k for d, k in zip((close or a_close()).dates, (close or a_close()).keys, strict=True)}
-    return accept.apply(failure(), dates, days, list(accepted))
+    keys = dict(zip((close or a_close()).names, (close or a_close()).keys, strict=True))
+    return accept.apply(failure(), dates and frozenset(map(str, dates)), keys, list(accepted))
 
 
 def test_what_is_accepted_passes_and_says_who_and_why():

@@ -5,6 +5,7 @@ a calendar of its own, so tests do not meet.
 """
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -133,7 +134,7 @@ def declare(folder: Path) -> None:
         (models / "marts" / "_marts.yml").write_text(MARTS)
         (models / "staging" / "_tiny__sources.yml").write_text(SOURCES)
         lines = ["calendar,zone,contract_hour,grace_minutes,label", *(f"{c},UTC,0,60,{c}" for c in CALENDARS)]
-        (seeds / "calendars.csv").write_text("\n".join(lines) + "\n")
+        (seeds / f"{PACK}_calendars.csv").write_text("\n".join(lines) + "\n")
     catalog.ROOT, catalog.DBT, catalog.MODELS = folder, folder, folder / "models"
 
 
@@ -194,7 +195,8 @@ def build(close: Close) -> None:
 def build_months(close: Close, names: object = None) -> None:
     """Build the month from the days in the workspace and the other days as published."""
     daily = next(m for m in catalog.marts(PACK) if m.name == "fct_field_daily")
-    month = window_filter(daily, close.calendar, close.from_date.replace(day=1), close.to_date.replace(day=28))
+    whole = replace(close, from_date=close.from_date.replace(day=1), to_date=close.to_date.replace(day=28))
+    month = window_filter(daily, whole)
     with duckdb.connect(str(close.workspace)) as con:
         days = f"production_date between date '{close.from_date}' and date '{close.to_date}'"
         history = close.history["fct_field_daily"]

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-from datetime import date
 
 import click
 import pytest
@@ -29,8 +28,10 @@ def test_an_unclear_window_is_refused(wish):
 
 
 def test_a_window_is_a_day_or_a_range():
-    assert window("2026-01-31", "", "") == (date(2026, 1, 31), date(2026, 1, 31))
-    assert window("", "2026-01-01", "2026-01-31") == (date(2026, 1, 1), date(2026, 1, 31))
+    assert window("2026-01-31", "", "") == ("2026-01-31", "2026-01-31")
+    assert window("2026-01-31.3", "", "") == ("2026-01-31.3", "2026-01-31.3")
+    assert window("", "2026-01-01", "2026-01-31") == ("2026-01-01", "2026-01-31")
+    assert window("", "2026-01-31.3", "2026-01-31") == ("2026-01-31.3", "2026-01-31")
     with pytest.raises(click.UsageError, match="after"):
         window("", "2026-02-01", "2026-01-31")
 
