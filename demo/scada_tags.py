@@ -16,6 +16,7 @@ from pathlib import Path
 
 from demo.network import FIELDS, WATER_INJECTOR, Network, build_network
 from demo.operator import DAYS, SEED, WELLS
+from demo.plant_line import STATIONS
 from include.settings import ROOT
 
 NAMESPACE = "urn:hnai:demo:scada"
@@ -23,6 +24,7 @@ ENTERPRISE = "hnai"
 OWNER = "field-automation"
 ENERGYPACK = ROOT / "dbt" / "seeds" / "energypack" / "energypack_tags.csv"
 FACTORYPACK = ROOT / "dbt" / "seeds" / "factorypack" / "factorypack_tags.csv"
+PLANT_SOURCE = "plant_lines"
 STRIDE = 8  # registers that the terminal unit of a field keeps for each well
 
 
@@ -105,9 +107,7 @@ MEASUREMENTS = (
     ),
 )  # fmt: skip
 
-LINE = "PACK-01"
-LINE_PATH = f"{ENTERPRISE}/riverside/packaging/pack-01"
-LINE_OWNER = "packaging"
+PLANT_PATH = f"{ENTERPRISE}/riverside"
 
 
 def demo_network() -> Network:
@@ -154,32 +154,36 @@ def well_rows() -> list[Row]:
 
 
 def line_rows() -> list[Row]:
-    """The tags of the packaging line. Its counters start again at 0 after `demo.line.MODULUS` - 1 units."""
-    told = (
-        ("state", "text", "1", "", "", "", "RUN, IDLE (ready, nothing to pack) or STOP of the line."),
-        ("good_count", "long", "1", "0", "65535", "", "Good units since the counter was last 0; 16 bits wide."),
-        ("scrap_count", "long", "1", "0", "65535", "", "Rejected units since the counter was last 0; 16 bits wide."),
-        ("speed", "double", "1_per_min", "0", "150", "0.5", "Units that the line packs in a minute at this moment."),
-    )
+    """The tags of the plant's stations. Counters start again at 0 after `demo.plant_line.MODULUS` - 1 units."""
+    counter = "units since the counter was last 0; 16 bits wide."
+    told = {
+        "execution": ("text", "", "What the machine does, in the words of its controller."),
+        "mode": ("text", "", "In which mode its controller is."),
+        "fault_code": ("text", "", "Reason that its controller raises for a stop; none where it raises none."),
+        "good_count": ("long", "65535", f"Good {counter}"),
+        "scrap_count": ("long", "65535", f"Scrapped {counter}"),
+        "rework_count": ("long", "65535", f"To be reworked: {counter}"),
+    }
     return [
         Row(
-            tag_id=f"{LINE}.{name}",
-            path=f"{LINE_PATH}/{name}",
-            asset_id=LINE,
+            tag_id=f"{station}.{name}",
+            path=f"{PLANT_PATH}/{line.name.lower()}/{station.lower()}/{name}",
+            asset_id=station,
             measurement=name,
-            source="packaging_line",
+            source=PLANT_SOURCE,
             address="",
             data_type=data_type,
-            unit=unit,
-            range_low=low,
+            unit="1",
+            range_low="0" if high else "",
             range_high=high,
-            deadband=deadband,
-            deadband_type="absolute" if deadband else "",
+            deadband="",
+            deadband_type="",
             sampling_ms="1000",
-            owner=LINE_OWNER,
+            owner=line.name.lower(),
             description=description,
         )
-        for name, data_type, unit, low, high, deadband, description in told
+        for station, line in STATIONS.items()
+        for name, (data_type, high, description) in told.items()
     ]
 
 

@@ -111,6 +111,7 @@ class Settings(BaseSettings):
     retention: Retention = Retention()
     airflow: Airflow = Airflow()
     fieldops_database: str = "fieldops"
+    mes_database: str = "mes"
     lease_s: float = Field(default=60.0, gt=0, description="How long a lease lives unless renewed.")
     engine_threads: int = Field(default=2, gt=0)
     engine_memory: str = Field(default="4GB", description="DuckDB's memory limit per process.")

@@ -55,7 +55,6 @@ def close_periods(pack: str, calendar: str, first: str, last: str, *, reason: st
     _land_waiting_files()
     chosen = [calendar] if calendar else _with_data(pack, list(known), date_of(last))
     close_windows(
-        pack,
         {name: (first, last) for name in chosen},
         reason=reason or "asked for on the command line",
         accept=accept,
@@ -92,10 +91,10 @@ def _with_data(pack: str, names: list[str], last: date) -> list[str]:
     return chosen
 
 
-def close_windows(pack: str, windows: dict[str, tuple[str, str]], *, reason: str, accept: str = "") -> list[Run]:
+def close_windows(windows: dict[str, tuple[str, str]], *, reason: str, accept: str = "") -> list[Run]:
     """Close a window of periods per calendar, side by side, and return the runs once all are published."""
     airflow = Airflow()
-    sites = {one.name: one for one in calendars(pack) if one.name in windows}
+    sites = {one.name: one for one in calendars() if one.name in windows}
     airflow.wait_for([site.dag_id for site in sites.values()])
     accepted = [pattern.strip() for pattern in accept.split(",") if pattern.strip()]
     begun, runs = time.monotonic(), []

@@ -8,10 +8,11 @@ import os
 import subprocess
 import sys
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from include.catalog import Calendar, calendars, feeds, sources
-from include.contract_day import ContractDay
+from include.catalog import Calendar, calendars, sources
+from include.periods import Period, between, date_of
 from include.settings import ROOT, settings
 from stack import supervisor
 from stack.airflow_api import Airflow
@@ -22,9 +23,8 @@ from stack.progress import Progress
 from stack.services import PLATFORM, SIMULATORS
 from stack.where import shown, where_to_look
 
-PACK = "energypack"
-TREND_DAYS = 35
-ONE_DAY = timedelta(days=1)
+SEEDS = {"demo operator": ["demo.load"], "demo plant": ["demo.plant", "load"]}
+TREND_DAYS = {"daily": 35, "shift": 28}  # closed before the last day or shift, to compare it with
 SCADA = "field_scada"
 MIRROR_PATIENCE_S = 180.0
 
@@ -34,23 +34,25 @@ def run() -> None:
     split = {"install": _install_seconds()}
     progress, begun = Progress(), time.monotonic()
     progress.say("Start the platform")
-    seeding: list[subprocess.Popen] = []
-    up(PLATFORM, progress, beside=lambda: seeding.append(_seed()))
-    _finish(seeding[0], progress)
-    supervisor.start(["simulate", *SIMULATORS])
+    seeding: dict[str, subprocess.Popen] = {}
+    up(PLATFORM, progress, beside=lambda: seeding.update({what: _start(what, *how) for what, how in SEEDS.items()}))
+    for what in seeding:
+        _finish(what, seeding[what], progress)
+    supervisor.start(SIMULATORS)
     split["start"] = time.monotonic() - begun
 
-    progress.say("\nLand the operator's database and its partners' files")
+    progress.say("\nLand the operator's and the plant's databases and partners' files")
+    past = _start("plant's past", "demo.plant", "history")
     split["land"] = _timed(_land)
-    progress.say("\nMirror the wells' SCADA")
-    split["mirror"] = _timed(lambda: _mirror(progress))
+    progress.say("\nMirror the wells' SCADA and the plant's machines")
+    split["mirror"] = _timed(lambda: _mirror(progress, past))
     progress.say("\nClose and publish")
     split["close"] = _timed(_close)
-    from stack.summary import published_day
+    from stack.summary import published
 
-    yesterday = {c.name: _yesterday(c) for c in calendars(PACK)}
-    progress.say(f"\n{published_day(PACK, yesterday)}")
-    progress.say(f"\n{_where(yesterday)}")
+    last = {c.name: _last(c).name for c in calendars()}
+    progress.say(f"\n{published(last)}")
+    progress.say(f"\n{_where(last)}")
     parts = "  ".join(f"{part} {seconds:.0f} s" for part, seconds in split.items())
     progress.say(f"\nTook {sum(split.values()):.0f} s: {parts}")
 
@@ -65,36 +67,43 @@ def _install_seconds() -> float:
     return stamp["seconds"] if stamp.get("made_at", 0) >= started else 0.0
 
 
-def _seed() -> subprocess.Popen:
-    """Fill the operator's database beside Airflow's start; where it is filled, only what is new is added."""
-    log = (LOGS / "demo.load.log").open("w")
+def _log(what: str) -> Path:
+    return LOGS / f"{what.replace(' ', '-').replace(chr(39), '')}.log"
+
+
+def _start(what: str, *module: str) -> subprocess.Popen:
+    """Run a part of the demo beside the rest; each does only what is missing."""
     return subprocess.Popen(
-        [sys.executable, "-m", "demo.load"], cwd=ROOT, env=child_environment(), stdout=log, stderr=subprocess.STDOUT
+        [sys.executable, "-m", *module],
+        cwd=ROOT,
+        env=child_environment(),
+        stdout=_log(what).open("w"),
+        stderr=subprocess.STDOUT,
     )
 
 
-def _finish(seeding: subprocess.Popen, progress: Progress) -> None:
-    with progress.step("demo operator"):
-        code = seeding.wait(timeout=600)
-    said = (LOGS / "demo.load.log").read_text().strip()
+def _finish(what: str, begun: subprocess.Popen, progress: Progress) -> None:
+    with progress.step(what):
+        code = begun.wait(timeout=600)
+    said = _log(what).read_text().strip()
     if code:
-        raise RuntimeError(f"The demo operator could not be loaded:\n{said[-3000:]}")
-    progress.say("\n".join(f"    {line}" for line in said.splitlines()))
+        raise RuntimeError(f"The {what} could not be loaded:\n{said[-3000:]}")
+    progress.say(
+        f"    {said.splitlines()[-1]}" if what not in SEEDS else "\n".join(f"    {x}" for x in said.splitlines())
+    )
 
 
 def _land() -> None:
     airflow, begun = Airflow(), time.monotonic()
-    dags = [f"land_{source.name}" for source in sources() if source.pack == PACK]
-    if any(feed.pack == PACK for feed in feeds()):
-        dags.append("land_files")
+    dags = [*(f"land_{source.name}" for source in sources()), "land_files"]
     airflow.wait_for(dags)
     follow(airflow, [Run(dag_id, dag_id, airflow.running_or_new(dag_id)) for dag_id in dags], begun)
 
 
-def _mirror(progress: Progress) -> None:
+def _mirror(progress: Progress, past: subprocess.Popen) -> None:
     """See readings arrive, and ask the SCADA server at once for what it recorded before, so that yesterday has some.
 
-    The DAG would ask after its first drain, some minutes later.
+    The DAG would ask after its first drain, some minutes later. The machines' past comes from a historian's export.
     """
     from include.ot.backfill import backfill
     from include.ot.gaps import open_gaps, told_of
@@ -113,52 +122,60 @@ def _mirror(progress: Progress) -> None:
             with progress.step("history of the SCADA server"):
                 done = backfill(gap.gap_id, "demo")
             progress.say(f"    {done or 'is in already'}")
+    _finish("plant's past", past, progress)
 
 
 def _close() -> None:
-    """The days before yesterday first, as one run, so that yesterday's report has a month to compare with."""
-    trend = {
-        c.name: _missing(c, _yesterday(c) - TREND_DAYS * ONE_DAY, _yesterday(c) - ONE_DAY) for c in calendars(PACK)
-    }
+    """What lies before the last day or shift first, as one run, so that its report has something to compare with."""
+    last = {c.name: _last(c) for c in calendars()}
+    trend = {c.name: _missing(c, *_before(c, last[c.name])) for c in calendars()}
     for what, wanted in (
         ("trend", trend),
-        ("last day", {c.name: _missing(c, _yesterday(c), _yesterday(c)) for c in calendars(PACK)}),
+        ("last day or shift", {c.name: _missing(c, last[c.name].name, last[c.name].name) for c in calendars()}),
     ):
-        windows = {calendar: days for calendar, days in wanted.items() if days}
+        windows = {calendar: names for calendar, names in wanted.items() if names}
         if windows:
-            windows = {name: (str(first), str(last)) for name, (first, last) in windows.items()}
-            close_windows(PACK, windows, reason=f"demo: {what}")
+            close_windows(windows, reason=f"demo: {what}")
         else:
             print(f"  {what}: published before")
 
 
-def _missing(calendar: Calendar, first: date, last: date) -> tuple[date, date] | None:
-    """The span from the first to the last day that is not published, or None."""
+def _last(calendar: Calendar) -> Period:
+    """The period whose close was due last: it has ended, and so has its grace."""
+    return calendar.periods.last_ended(datetime.now(UTC) - timedelta(minutes=calendar.grace_minutes))
+
+
+def _before(calendar: Calendar, last: Period) -> tuple[str, str]:
+    """The first and the last period of the trend."""
+    until = calendar.periods.last_ended(last.starts_at)
+    return (until.production_date - timedelta(days=TREND_DAYS[calendar.grain])).isoformat(), until.name
+
+
+def _missing(calendar: Calendar, first: str, last: str) -> tuple[str, str] | None:
+    """The span from the first to the last period that is not published, or None."""
     from include.publish.seal import close_rows, live
 
-    published = live(close_rows(PACK, calendar.name, first, last))
-    days = [first + n * ONE_DAY for n in range((last - first).days + 1)]
-    missing = [day for day in days if f"{day}@{calendar.name}" not in published]
+    periods = between(calendar.periods, first, last)
+    rows = close_rows(calendar.pack, calendar.name, periods[0].production_date, periods[-1].production_date)
+    published = live(rows)
+    missing = [period.name for period in periods if f"{period.name}@{calendar.name}" not in published]
     return (missing[0], missing[-1]) if missing else None
 
 
-def _yesterday(calendar: Calendar) -> date:
-    """The contract day whose close was due last: it has ended, and so has its grace."""
-    due = datetime.now(UTC) - timedelta(minutes=calendar.grace_minutes)
-    return ContractDay(calendar.zone, calendar.contract_hour).last_ended(due)
-
-
-def _where(days: dict[str, date]) -> str:
-    """Where to look, with the files of the days just published named."""
+def _where(last: dict[str, str]) -> str:
+    """Where to look, with the reports of what was published last."""
+    from include.publish.freeze import close_key
     from include.publish.seal import close_rows, live
 
-    lines = [where_to_look(PACK)]
-    for calendar, day in days.items():
-        for sealed in live(close_rows(PACK, calendar, day, day)).values():
-            report = settings.reports_dir / PACK / calendar / str(day) / f"v{sealed.version}.html"
+    lines = [where_to_look()]
+    for site in calendars():
+        name = last[site.name]
+        sealed = live(close_rows(site.pack, site.name, date_of(name), date_of(name))).get(close_key(name, site.name))
+        if sealed:
+            report = settings.reports_dir / site.pack / site.name / name / f"v{sealed.version}.html"
             lines += [f"{'Close report':<13}{shown(report)}"] if report.exists() else []
-    dags = [f"land_{source.name}" for source in sources() if source.pack == PACK]
-    dags += ["land_files", "mirror_ot", *(one.dag_id for one in calendars(PACK)), "maintain_lakehouse"]
+    dags = [f"land_{source.name}" for source in sources()]
+    dags += ["land_files", "mirror_ot", *(one.dag_id for one in calendars()), "maintain_lakehouse"]
     return "\n".join([*lines, f"{'DAGs':<13}{', '.join(dags)}"])
 
 

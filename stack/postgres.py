@@ -85,10 +85,11 @@ def make_roles() -> None:
     import psycopg
     from psycopg import sql
 
-    owners = {"airflow": "airflow", "hnai": "hnai", settings.fieldops_database: "fieldops"}
+    captured = {settings.fieldops_database: "fieldops", settings.mes_database: "mes"}
+    owners = {"airflow": "airflow", "hnai": "hnai", **captured}
     with psycopg.connect(postgres_dsn("postgres", "postgres"), autocommit=True) as connection:
         roles = {name for (name,) in connection.execute("select rolname from pg_roles")}
-        for role in ("airflow", "hnai", "fieldops", "cdc"):
+        for role in (*owners.values(), "cdc"):
             verb = sql.SQL("alter role" if role in roles else "create role")
             kind = sql.SQL("login replication" if role == "cdc" else "login")
             password = connection.pgconn.encrypt_password(
@@ -104,14 +105,18 @@ def make_roles() -> None:
                 connection.execute(sql.SQL("create database {database} owner {owner}").format(**names))
             connection.execute(sql.SQL("revoke connect, temporary on database {database} from public").format(**names))
         connection.execute("revoke connect on database postgres from public")
-        connection.execute(
-            sql.SQL("grant connect on database {} to cdc").format(sql.Identifier(settings.fieldops_database))
-        )
-    with psycopg.connect(postgres_dsn("postgres", settings.fieldops_database)) as connection:
-        connection.execute("create schema if not exists hnai authorization cdc")
-        connection.execute("grant usage on schema public to cdc")
-        connection.execute("grant select on all tables in schema public to cdc")
-        connection.execute("alter default privileges for role fieldops in schema public grant select on tables to cdc")
+        for database in captured:
+            connection.execute(sql.SQL("grant connect on database {} to cdc").format(sql.Identifier(database)))
+    for database, owner in captured.items():
+        with psycopg.connect(postgres_dsn("postgres", database)) as connection:
+            connection.execute("create schema if not exists hnai authorization cdc")
+            connection.execute("grant usage on schema public to cdc")
+            connection.execute("grant select on all tables in schema public to cdc")
+            connection.execute(
+                sql.SQL("alter default privileges for role {} in schema public grant select on tables to cdc").format(
+                    sql.Identifier(owner)
+                )
+            )
 
 
 def _as_unprivileged() -> list[str]:

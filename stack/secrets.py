@@ -23,6 +23,7 @@ SECRETS: dict[str, Callable[[], str]] = {
     "postgres_airflow": _token,
     "postgres_hnai": _token,
     "postgres_fieldops": _token,
+    "postgres_mes": _token,
     "postgres_cdc": _token,
     "mqtt_bridge": _token,
     "mqtt_recorder": _token,

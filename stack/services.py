@@ -192,6 +192,7 @@ _SERVICES = (
         start_timeout_s=240,
     ),
     Service("simulate", command=_python("-m", "demo.simulate"), is_healthy=lambda: None),
+    Service("simulate-plant", command=_python("-m", "demo.plant", "simulate"), is_healthy=lambda: None),
     Service(
         "simulate-opcua",
         command=_python("-m", "demo.opcua_simulator"),
@@ -204,7 +205,7 @@ _SERVICES = (
         is_healthy=_answers("modbus_simulator"),
         ports=lambda: {"modbus_simulator": settings.port("modbus_simulator")},
     ),
-    Service("simulate-line", command=_python("-m", "demo.line_simulator"), is_healthy=_ot_is_healthy("packaging_line")),
+    Service("simulate-line", command=_python("-m", "demo.line_simulator"), is_healthy=_ot_is_healthy("plant_lines")),
 )
 
 SERVICES: dict[str, Service] = {service.name: service for service in _SERVICES}
@@ -212,7 +213,7 @@ AIRFLOW = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "
 LAKE = ("seaweedfs", "postgres", "recover")
 OT = ("mqtt", "recorder", *(name for name in SERVICES if name.startswith("bridge-")))
 PLATFORM = (*LAKE, "connect", *OT, *AIRFLOW)
-SIMULATORS = ("simulate-opcua", "simulate-modbus", "simulate-line")  # of plant equipment, for the demo
+SIMULATORS = ("simulate", "simulate-plant", "simulate-opcua", "simulate-modbus", "simulate-line")  # for the demo
 
 
 def environment_of(service: Service) -> dict[str, str]:

@@ -1,15 +1,11 @@
-"""A published day in a few lines, read from the marts as any reader would."""
+"""What was published last in a few lines, read from the marts as any reader would."""
 
-from datetime import date
+import importlib
+import importlib.util
 
+from include.catalog import calendar
 from include.lakehouse import LAKEHOUSE, connect
 
-FIELDS = """
-    select field_code, wells_reported, wells_on_stream, oil_sm3, gas_sm3, water_sm3
-    from {lakehouse}.{pack}.fct_field_production_daily
-    where calendar = ? and production_date = ?
-    order by field_code
-"""
 GATES = """
     select
         count(*),
@@ -33,19 +29,27 @@ GATES = """
 """
 
 
-def published_day(pack: str, days: dict[str, date]) -> str:
-    """Wells, oil, gas and water of each calendar's day, and what the gates said."""
-    lines = [f"{'Published':<22} {'wells':>7} {'oil Sm3':>14} {'gas Sm3':>16} {'water Sm3':>14}"]
+def published(last: dict[str, str]) -> str:
+    """The figures of each calendar's period, in the words of its pack, and what the gates said."""
+    said, heading = [], ""
     with connect() as engine:
-        for calendar, day in days.items():
-            fields = engine.execute(FIELDS.format(lakehouse=LAKEHOUSE, pack=pack), [calendar, day]).fetchall()
-            for field, wells, on_stream, oil, gas, water in fields:
-                name = f"{day} {field}"
-                lines.append(f"{name:<22} {on_stream:>3}/{wells:<3} {oil:>14,.1f} {gas:>16,.0f} {water:>14,.1f}")
+        for name, period in last.items():
+            pack = calendar(name).pack
+            words = _words(pack)
+            if words and heading != words.HEADING:
+                heading = words.HEADING
+                said.append(heading)
+            said += words.lines(engine, name, period) if words else []
             checked, passed, warned, stopped = engine.execute(
-                GATES.format(lakehouse=LAKEHOUSE), [pack, calendar, f"{day}@{calendar}"]
+                GATES.format(lakehouse=LAKEHOUSE), [pack, name, f"{period}@{name}"]
             ).fetchone()
-            lines.append(
-                f"  gates of {calendar}: {checked} checks, {passed} passed, {warned} warnings, {stopped} accepted"
-            )
-    return "\n".join(lines)
+            said.append(f"  gates of {name}: {checked} checks, {passed} passed, {warned} warnings, {stopped} accepted")
+    return "\n".join(said)
+
+
+def _words(pack: str):
+    """The pack's `include/packs/<pack>/summary.py`, or None where it has none."""
+    if not importlib.util.find_spec(f"include.packs.{pack}"):
+        return None
+    name = f"include.packs.{pack}.summary"
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None

@@ -12,10 +12,11 @@
 {% endmacro %}
 
 
-{#- The condition by which a row of raw was in at the close's cut-off. -#}
+{#- The condition by which a row of raw was in at the close's cut-off. While dbt parses, the models of all packs are
+    read, and a close has the cut-off of its own pack's sources alone. -#}
 {% macro at_cut_off(source_name, table_name) %}
     {%- set cut_off = var("cut_off") -%}
-    {%- if cut_off == "all" -%}
+    {%- if cut_off == "all" or not execute -%}
         true
     {%- else -%}
         {%- set found = cut_off.get(source_name ~ "__" ~ table_name) or cut_off.get(source_name) -%}

@@ -18,6 +18,7 @@ from include.land.file_types import Reasons, _shown, by_distinct, read_date, rea
 
 HOUR = timedelta(hours=1)
 _RANGE = re.compile(r"(?P<day>.+?)[\sT]+(?P<start>\d{1,2}:\d{2})(:00)?\s*(?:-|–|to)\s*(?P<end>\d{1,2}:\d{2})(:00)?")
+_OFFSET = re.compile(r".+\d:\d\d.*?(Z|[+-]\d\d(:?\d\d)?)")  # a time of day, then how far it is from UTC
 LOCAL, INSTANT = pa.timestamp("us"), pa.timestamp("us", tz="UTC")
 
 
@@ -56,7 +57,28 @@ def read_local(texts: pa.Array, kind: str, formats: tuple[str, ...], zone: ZoneI
     """The local times as written, without a zone, of a column of type `hour_range` or `timestamp`."""
     if kind == "hour_range":
         return by_distinct(texts, lambda text: read_hour_range(text, formats, zone), LOCAL)
-    return by_distinct(texts, lambda text: read_timestamp(text, formats), LOCAL)
+
+    def read(text: str) -> datetime:
+        instant = said_instant(text)
+        return instant.astimezone(zone).replace(tzinfo=None) if instant else read_timestamp(text, formats)
+
+    return by_distinct(texts, read, LOCAL)
+
+
+def said_instant(text: str) -> datetime | None:
+    """The instant of an ISO time that says its offset itself, as `2024-05-07T13:00:00Z`; None where it says none."""
+    if not _OFFSET.fullmatch(text):
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def said_instants(texts: pa.Array) -> pa.Array:
+    """The instants of those texts that say their offset; null for all others."""
+    found, _ = by_distinct(texts, said_instant, INSTANT)
+    return found
 
 
 def to_instants(local: pa.Array, series: list[object], zone: ZoneInfo) -> tuple[pa.Array, Reasons, list[str]]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.catalog import LOCAL_TYPES, Feed, FeedColumn
-from include.land.file_hours import read_hour_range, read_local, to_instants
+from include.land.file_hours import read_hour_range, read_local, said_instants, to_instants
 from include.land.file_open import BadFile
 from include.land.file_read import ISO_DATE, ISO_TIMESTAMP, Cells, match_header, same_name
 from include.land.file_types import Reasons, Style, arrow_type, read_date, read_plain, read_timestamp, swapped, trimmed
@@ -210,6 +210,9 @@ class Rows:
         instants, reasons, notes = to_instants(local, series, self.zone)
         for place, why in reasons.items():
             self.reasons[place].append(f"{column.header}: {why}")
+        if column.type == "timestamp" and column.name in self.places:  # what says its offset is not guessed
+            said = said_instants(trimmed(self.texts[self.places[column.name]], self.style))
+            instants = pc.coalesce(said, instants)
         self.columns[f"{column.name}_utc"] = instants
         self.notes += notes
 

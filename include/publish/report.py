@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from include.publish.freeze import Close, load_close
-from include.publish.report_data import collect, layout_of
+from include.publish.report_data import Section, collect, layout_of, sections_of
 from include.publish.report_page import page
 from include.settings import settings
 
 
 def write_report(close: Close) -> Path:
     """Write the report of a published close as HTML and JSON; give the path of the HTML."""
-    said = collect(close, layout_of(close.pack))
+    said = collect(close, layout_of(close.pack), sections_of(close.pack))
     folder = settings.reports_dir / close.pack / close.calendar / _window(close)
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / f"v{max(close.keys.values())}"
@@ -29,16 +29,18 @@ def write_report(close: Close) -> Path:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON keeps it exactly: decimals as text, instants as ISO 8601."""
+    """A value as JSON keeps it exactly: decimals as text, instants as ISO 8601, a section by what it says."""
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, (date, datetime)):
         return value.isoformat()
+    if isinstance(value, Section):
+        return {"name": value.name, "title": value.title, "data": value.data}
     raise TypeError(f"{type(value).__name__} has no JSON form here")
 
 
 def _window(close: Close) -> str:
-    return str(close.from_date) if close.from_date == close.to_date else f"{close.from_date}_to_{close.to_date}"
+    return close.first if close.first == close.last else f"{close.first}_to_{close.last}"
 
 
 def _put(path: Path, text: str) -> None:

@@ -1,43 +1,58 @@
 """What a close report says, as plain data: read at the snapshots of the seal, so a cleared report says the same.
 
-A pack names its figures in `include/packs/<pack>/report.py`; a pack without that file gets everything else.
+A pack names its figures in `include/packs/<pack>/report.py` as `LAYOUT`, and adds parts of its own by
+`sections(close, snapshots)`; a pack without that file gets everything else.
 """
 
 import importlib
 import importlib.util
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
+from types import ModuleType
 from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
-from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, LessThanOrEqual
+from markupsafe import Markup
 
 from include import lakehouse
-from include.catalog import calendar
-from include.errors import PublishError
+from include.catalog import Mart, calendar, marts
+from include.errors import DeclarationError, PublishError
 from include.ops.store import read
+from include.periods import date_of
 from include.publish.freeze import Close
+from include.publish.restate import published_rows, window_filter
 
-TRAILING_DAYS = 30
-MONTHLY_ABOVE_DAYS = 92  # a longer run is charted by month
+TRAILING = 30  # periods: contract days or shifts
+CHARTED = 92  # a longer run is charted by date, a still longer one by month
 RANKED_ROWS = 10
+NAMED = "list_contains($names::varchar[], _period)"
+NOW, BEFORE = "list_contains($now::varchar[], _period)", "list_contains($before::varchar[], _period)"
+Snapshots = dict[str, int | None]  # mart -> snapshot
+Sections = Callable[[Close, Snapshots], Sequence["Section"]]
 
 
 @dataclass(frozen=True)
 class Figure:
+    """A sum of the mart's column; with `share` instead 100 times the sum of the first column by that of the second."""
+
     column: str
     label: str
     unit: str
     better: Literal["more", "less"] | None = "more"  # which move is good news; None: neither
+    share: tuple[str, str] | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.share or (self.column,)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The marts and columns that a pack's report shows; both marts are cut by `production_date`."""
+    """The marts and columns that a pack's report shows; both marts have a row per period, by their window column."""
 
     totals: str  # mart whose rows add up to the whole
     part: str  # its key column, e.g. the field
@@ -49,27 +64,84 @@ class Layout:
     ranked_by: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Section:
+    """A part of the report that a pack adds: what it says, for the JSON, and how the page shows it."""
+
+    name: str
+    title: str
+    data: Any
+    html: Markup
+
+
+@dataclass(frozen=True)
+class Span:
+    """Periods in a row, by the names of the first and the last: what a scan of a mart is cut by."""
+
+    calendar: str
+    first: str
+    last: str
+
+    @property
+    def from_date(self) -> date:
+        return date_of(self.first)
+
+    @property
+    def to_date(self) -> date:
+        return date_of(self.last)
+
+
 def layout_of(pack: str) -> Layout | None:
     """The pack's layout, or None where it declares none."""
+    return getattr(_module_of(pack), "LAYOUT", None)
+
+
+def sections_of(pack: str) -> Sections | None:
+    """What makes the parts that the pack adds, or None where it adds none."""
+    return getattr(_module_of(pack), "sections", None)
+
+
+def _module_of(pack: str) -> ModuleType | None:
     name = f"include.packs.{pack}.report"
     if importlib.util.find_spec(f"include.packs.{pack}") is None or importlib.util.find_spec(name) is None:
         return None
-    return importlib.import_module(name).LAYOUT
+    return importlib.import_module(name)
 
 
-def collect(close: Close, layout: Layout | None) -> dict[str, Any]:
+def rows_of(close: Close, mart: str, snapshots: Snapshots, span: Span | None = None) -> pa.Table:
+    """The rows of a mart as this close published it: those of its own periods, or of `span`."""
+    declared = _mart(close.pack, mart)
+    target = lakehouse.table(f"{close.pack}.{mart}")
+    return published_rows(target, snapshots.get(mart), window_filter(declared, span or close))
+
+
+def earlier(close: Close, count: int) -> list[str]:
+    """The names of the `count` periods before the close, in order; fewer where its calendar begins."""
+    rule, at, found = calendar(close.calendar).periods, close.periods[0].starts_at, []
+    while len(found) < count and (period := rule.last_ended(at)):
+        found.append(period.name)
+        at = period.starts_at
+    return found[::-1]
+
+
+def collect(close: Close, layout: Layout | None, sections: Sections | None = None) -> dict[str, Any]:
     """Everything that the report of a published close says. Raises `PublishError` where it is not published."""
     seals = read("closes", run_id=close.run_id, state="published")
     if not seals:
         raise PublishError(f"{close.label} is not published by run {close.run_id}. Clear publish first, then report")
     seal = seals[-1]
+    snapshots = json.loads(seal["snapshot_ids"])
     return {
         "pack": close.pack,
         "close": close.label,
         "calendar": calendar(close.calendar).label,
         "zone": calendar(close.calendar).zone,
+        "grain": calendar(close.calendar).grain,
         "from_date": close.from_date,
         "to_date": close.to_date,
+        "first": close.first,
+        "last": close.last,
+        "periods": [period.as_json() for period in close.periods],
         "versions": close.keys,
         "run_id": close.run_id,
         "reason": close.reason,
@@ -82,11 +154,8 @@ def collect(close: Close, layout: Layout | None) -> dict[str, Any]:
         "git_sha": seal["git_sha"],
         "cut_off": _cut_off(close),
         "row_counts": _row_counts(seals),
-        **(
-            _figures(close, layout, json.loads(seal["snapshot_ids"]))
-            if layout
-            else {"figures": [], "parts": [], "ranked": []}
-        ),
+        **(_figures(close, layout, snapshots) if layout else {"figures": [], "parts": [], "ranked": []}),
+        "sections": list(sections(close, snapshots)) if sections else [],
         "gates": _gates(close.run_id),
         "restatements": _restatements(close.run_id),
         "models": _models(close.run_id),
@@ -100,9 +169,7 @@ def _cut_off(close: Close) -> dict[str, dict[str, int]]:
 
 
 def _row_counts(seals: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """Rows per mart over the days of the run; months and dimensions count once."""
-    from include.catalog import marts
-
+    """Rows per mart over the periods of the run; months and dimensions count once."""
     daily = {m.name for m in marts(seals[0]["pack"]) if m.window not in ("all", "month")}
     found: dict[str, int] = {}
     for row in {row["close_key"]: row for row in seals}.values():
@@ -111,34 +178,34 @@ def _row_counts(seals: Sequence[dict[str, Any]]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def _figures(close: Close, layout: Layout, snapshots: dict[str, int | None]) -> dict[str, Any]:
-    days = len(close.dates)
-    before = (close.from_date - timedelta(days=days), close.from_date - timedelta(days=1))
-    since = min(close.from_date, close.to_date - timedelta(days=TRAILING_DAYS - 1), before[0])
-    totals = _rows(close, layout.totals, snapshots, since)
-    single = _rows(close, layout.ranked, snapshots, before[0])
-    now = (close.from_date, close.to_date)
-    layout = replace(layout, figures=tuple(f for f in layout.figures if _is_known(totals, f.column)))
+def _figures(close: Close, layout: Layout, snapshots: Snapshots) -> dict[str, Any]:
+    count = len(close.names)
+    names = [*earlier(close, max(count, TRAILING - count)), *close.names]
+    before, trailing = names[-2 * count : -count], names[-max(count, TRAILING) :]
+    span = Span(close.calendar, names[0], close.last)
+    totals, single = (_by_period(close, mart, snapshots, span) for mart in (layout.totals, layout.ranked))
+    layout = replace(layout, figures=tuple(f for f in layout.figures if _is_known(totals, f)))
     with duckdb.connect() as engine:
         engine.execute("set TimeZone = 'UTC'")
         engine.register("totals", totals)
         engine.register("single", single)
-        figures = [
-            {
-                "column": f.column,
-                "label": f.label,
-                "unit": f.unit,
-                "better": f.better,
-                "value": _sum(engine, f.column, now),
-                "before": _sum(engine, f.column, before),
-                "trailing_mean": _mean(engine, f.column, close.to_date),
-                "series": _series(engine, f.column, close),
-            }
-            for f in layout.figures
-        ]
+        now = close.names
         return {
-            "figures": figures,
-            "compared_with": {"from_date": before[0], "to_date": before[1]},
+            "figures": [
+                {
+                    "column": f.column,
+                    "label": f.label,
+                    "unit": f.unit,
+                    "better": f.better,
+                    "is_share": f.share is not None,
+                    "value": _value(engine, f, now),
+                    "before": _value(engine, f, before),
+                    "trailing_mean": _mean(engine, f, names[-TRAILING:]),
+                    "series": _series(engine, f, close, trailing),
+                }
+                for f in layout.figures
+            ],
+            "compared_with": {"first": before[0], "last": before[-1]} if before else None,
             "parts": _parts(engine, layout, now, before),
             "ranked": [_ranked(engine, layout, f, now, before) for f in layout.figures if f.column in layout.ranked_by],
             "part_label": layout.part_label,
@@ -146,73 +213,77 @@ def _figures(close: Close, layout: Layout, snapshots: dict[str, int | None]) -> 
         }
 
 
-def _rows(close: Close, mart: str, snapshots: dict[str, int | None], since: date) -> pa.Table:
-    target = lakehouse.table(f"{close.pack}.{mart}")
-    if snapshots.get(mart) is None:
-        return target.schema().as_arrow().empty_table()
-    window = And(
-        EqualTo("calendar", close.calendar),
-        GreaterThanOrEqual("production_date", since.isoformat()),
-        LessThanOrEqual("production_date", close.to_date.isoformat()),
-    )
-    return target.scan(row_filter=window, snapshot_id=snapshots[mart]).to_arrow()
+def _by_period(close: Close, mart: str, snapshots: Snapshots, span: Span) -> pa.Table:
+    """The mart's rows with the name of their period as `_period`, whether the mart is cut by date or by name."""
+    rows = rows_of(close, mart, snapshots, span)
+    column = rows[_mart(close.pack, mart).window]
+    return rows.append_column("_period", column.cast(pa.string()))
 
 
-def _is_known(rows: pa.Table, column: str) -> bool:
-    """Whether there is anything to say of a column: a mart may lack it at that snapshot, or hold nothing in it."""
-    return column in rows.column_names and (rows.num_rows == 0 or rows[column].null_count < rows.num_rows)
-
-
-def _sum(engine: duckdb.DuckDBPyConnection, column: str, window: tuple[date, date]) -> Decimal | None:
-    """The exact sum over the window, or None where the window holds no row."""
-    query = f'select sum("{column}") from totals where production_date between ? and ?'
-    return engine.execute(query, list(window)).fetchone()[0]
-
-
-def _mean(engine: duckdb.DuckDBPyConnection, column: str, last: date) -> Decimal | None:
-    """The mean of the published days among the trailing ones, the last included."""
-    query = (
-        f"""select sum("{column}"), count(distinct production_date) from totals where production_date between ? and ?"""
-    )
-    total, count = engine.execute(query, [last - timedelta(days=TRAILING_DAYS - 1), last]).fetchone()
-    return None if not count or total is None else (total / count).quantize(Decimal("0.000001"))
-
-
-def _series(engine: duckdb.DuckDBPyConnection, column: str, close: Close) -> list[dict[str, Any]]:
-    """One value a day over the trailing days, or over the run where that is longer; a month a value above a limit."""
-    first = min(close.from_date, close.to_date - timedelta(days=TRAILING_DAYS - 1))
-    length = (close.to_date - first).days + 1
-    step = "date_trunc('month', production_date)::date" if length > MONTHLY_ABOVE_DAYS else "production_date"
-    query = (
-        f'select {step} as d, sum("{column}") from totals where production_date between ? and ? group by d order by d'
-    )
-    found = dict(engine.execute(query, [first, close.to_date]).fetchall())
-    if length > MONTHLY_ABOVE_DAYS:
-        wanted: Iterable[date] = _months(first, close.to_date)
-    else:
-        wanted = [first + timedelta(days=n) for n in range(length)]
-    start = close.from_date.replace(day=1) if length > MONTHLY_ABOVE_DAYS else close.from_date
-    return [{"date": d, "value": found.get(d), "is_closed": d >= start} for d in wanted]
-
-
-def _months(first: date, last: date) -> list[date]:
-    found, month = [], first.replace(day=1)
-    while month <= last:
-        found.append(month)
-        month = (month + timedelta(days=32)).replace(day=1)
+def _mart(pack: str, name: str) -> Mart:
+    found = next((m for m in marts(pack) if m.name == name), None)
+    if found is None:
+        raise DeclarationError(
+            f"The report of {pack} shows {name}, which is no published mart of it. "
+            f"Name one with meta.publish in include/packs/{pack}/report.py"
+        )
     return found
 
 
-def _parts(engine, layout: Layout, now: tuple[date, date], before: tuple[date, date]) -> list[dict[str, Any]]:
-    """One row per field (or what the pack calls it), with every figure now and before."""
-    sums = ", ".join(
-        f"""sum("{f.column}") filter (where production_date between $a and $b) as now_{n},
-            sum("{f.column}") filter (where production_date between $c and $d) as before_{n}"""
-        for n, f in enumerate(layout.figures)
+def _is_known(rows: pa.Table, figure: Figure) -> bool:
+    """Whether there is anything to say of it: a mart may lack a column at that snapshot, or hold nothing in it."""
+    return all(
+        column in rows.column_names and (rows.num_rows == 0 or rows[column].null_count < rows.num_rows)
+        for column in figure.columns
     )
+
+
+def _aggregate(figure: Figure, where: str = "true") -> str:
+    """The figure as SQL over the rows that a condition holds for; null where there are none."""
+    if figure.share is None:
+        return f'sum("{figure.column}") filter (where {where})'
+    above, below = (f'sum("{column}") filter (where {where})' for column in figure.share)
+    return f"cast(100 * {above} / nullif({below}, 0) as decimal(18, 6))"
+
+
+def _value(engine: duckdb.DuckDBPyConnection, figure: Figure, names: Sequence[str]) -> Decimal | None:
+    """The exact figure over these periods, or None where they hold no row."""
+    query = f"select {_aggregate(figure, NAMED)} from totals"
+    return engine.execute(query, {"names": list(names)}).fetchone()[0]
+
+
+def _mean(engine: duckdb.DuckDBPyConnection, figure: Figure, names: Sequence[str]) -> Decimal | None:
+    """The mean of the published periods among these; of a share, the share over all of them."""
+    total = _value(engine, figure, names)
+    query = f"select count(distinct _period) from totals where {NAMED}"
+    (count,) = engine.execute(query, {"names": list(names)}).fetchone()
+    if not count or total is None:
+        return None
+    return total if figure.share else (total / count).quantize(Decimal("0.000001"))
+
+
+def _series(
+    engine: duckdb.DuckDBPyConnection, figure: Figure, close: Close, names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """One value a period; where the periods are many, one a date or a month."""
+    length = next((n for n in (99, 10, 7) if len({name[:n] for name in names}) <= CHARTED), 7)
+    query = f"select left(_period, {length}) as p, {_aggregate(figure)} from totals group by p"
+    found = dict(engine.execute(query).fetchall())
+    closed = {name[:length] for name in close.names}
+    return [
+        {"period": name, "value": found.get(name), "is_closed": name in closed}
+        for name in dict.fromkeys(name[:length] for name in names)
+    ]
+
+
+def _parts(
+    engine: duckdb.DuckDBPyConnection, layout: Layout, now: Sequence[str], before: Sequence[str]
+) -> list[dict[str, Any]]:
+    """One row per field (or what the pack calls it), with every figure now and before."""
+    figures = [_aggregate(f, when) for f in layout.figures for when in (NOW, BEFORE)]
     found = engine.execute(
-        f'select "{layout.part}", {sums} from totals group by 1 order by 1',
-        {"a": now[0], "b": now[1], "c": before[0], "d": before[1]},
+        f'select "{layout.part}", {", ".join(figures)} from totals group by 1 order by 1',
+        {"now": list(now), "before": list(before)},
     ).fetchall()
     return [
         {
@@ -227,21 +298,20 @@ def _parts(engine, layout: Layout, now: tuple[date, date], before: tuple[date, d
 
 
 def _ranked(
-    engine, layout: Layout, figure: Figure, now: tuple[date, date], before: tuple[date, date]
+    engine: duckdb.DuckDBPyConnection, layout: Layout, figure: Figure, now: Sequence[str], before: Sequence[str]
 ) -> dict[str, Any]:
     """The single things whose figure moved most between the two windows, largest move first."""
     query = f"""
         with moved as (
             select "{layout.entity}" as name, "{layout.part}" as part,
-                sum("{figure.column}") filter (where production_date between $a and $b) as value,
-                sum("{figure.column}") filter (where production_date between $c and $d) as before
+                {_aggregate(figure, NOW)} as value, {_aggregate(figure, BEFORE)} as before
             from single group by all
         )
         select name, part, value, before, coalesce(value, 0) - coalesce(before, 0) as change from moved
         where coalesce(value, 0) <> coalesce(before, 0)
         order by abs(change) desc, name limit {RANKED_ROWS}
     """
-    rows = engine.execute(query, {"a": now[0], "b": now[1], "c": before[0], "d": before[1]}).fetchall()
+    rows = engine.execute(query, {"now": list(now), "before": list(before)}).fetchall()
     names = ("name", "part", "value", "before", "change")
     return {
         "column": figure.column,

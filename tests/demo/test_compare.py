@@ -10,7 +10,6 @@ from demo import replay, scada
 from demo.replay import Served, folder_of
 from demo.scada import SECOND, microseconds, moment
 from demo.scada_compare import true_at
-from demo.scada_tags import LINE
 from demo.simulators import Runs, simulator_dir
 
 pytestmark = pytest.mark.platform
@@ -66,12 +65,12 @@ def test_a_mirror_is_compared_with_the_truth_of_each_reading(readings, capsys):
         *true_rows("MES-01.tubing_head_pressure", at),
         *true_rows("EAG-07.casing_pressure", at),
         *true_rows("MES-01.is_running", at[:1]),
-        *true_rows(f"{LINE}.state", at),
+        *true_rows("PKG-40.execution", at),
     )
 
     assert scada.main(["compare", *window]) == 0
     said = capsys.readouterr().out
-    assert "460 tags" in said and "readings          181" in said and "p95 2.0" in said
+    assert "528 tags" in said and "readings          181" in said and "p95 2.0" in said
 
     readings(("MES-01.casing_pressure", NOON, 1.0, 0, "source"))
     assert scada.main(["compare", *window, "--only", "MES-01.casing_pressure"]) == 1

@@ -1,6 +1,5 @@
 """The simulated plant: its truth is one for everybody, fits the operator, and what is lost or wrong is found."""
 
-import asyncio
 import struct
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -8,14 +7,13 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from demo import line, scada
-from demo.line_simulator import LineClient
+from demo import scada
 from demo.modbus_simulator import words_of
 from demo.opcua_simulator import kept_times
 from demo.operator import Config, operate
 from demo.scada import DAY, HOUR, QUARTER, SECOND, World, microseconds, moment, truth
 from demo.scada_compare import Stored, compare_tag, true_at
-from demo.scada_tags import LINE, files, line_rows, registers, well_rows
+from demo.scada_tags import PLANT_SOURCE, files, line_rows, registers, well_rows
 from demo.simulators import Runs, read_runs
 from include.ot.sources import source
 from include.ot.tags import tags
@@ -37,7 +35,7 @@ def test_the_committed_dictionaries_are_those_of_the_wells():
 
 
 def test_every_tag_of_the_demo_can_be_read_by_the_mirror():
-    assert {t.tag_id for t in tags() if t.source in ("field_scada", "field_rtu", "packaging_line")} == set(ROWS)
+    assert {t.tag_id for t in tags() if t.source in ("field_scada", "field_rtu", PLANT_SOURCE)} == set(ROWS)
 
 
 def test_an_injector_has_no_oil_and_a_producer_no_injection():
@@ -165,39 +163,6 @@ def test_an_operator_that_was_loaded_anew_takes_over_and_the_past_stays(monkeypa
     )
 
 
-# The line
-
-
-def test_the_line_counts_what_it_packs_and_its_counters_start_again():
-    shown = line.at_times(seconds_from(NOON, 2 * 86_400))
-    good, is_run = shown["good_count"], shown["state"] == "RUN"
-    steps = np.diff(good)
-
-    assert set(shown["state"]) == {"RUN", "IDLE", "STOP"}
-    assert (steps[steps < 0] < -60_000).all() and (steps < 0).any() and good.max() < line.MODULUS
-    assert (shown["speed"][~is_run] == 0).all()
-    assert not steps[~is_run[:-1] & ~is_run[1:]].any()
-
-
-def test_the_line_sends_what_changed_and_nothing_else():
-    sent = []
-
-    class Sink:
-        def put(self, samples):
-            sent.append([(s.tag_id, s.value, s.observed_at) for s in samples])
-
-    client = LineClient(source("packaging_line"), Sink())
-    asyncio.run(client.retag(tags("packaging_line")))
-    day = line._day(microseconds(NOON) // DAY)
-    run = int(day.start[0])
-    client._sample(run)
-    client._sample(run)
-    client._sample(run + SECOND)
-
-    assert [tag for tag, *_ in sent[0]] == [f"{LINE}.{name}" for name in line.NAMES]
-    assert all(tag != f"{LINE}.state" for tag, *_ in sent[1]) and len(sent) == 2
-
-
 # What the simulators leave behind
 
 
@@ -235,12 +200,14 @@ def stored_of(tag_id: str, at: np.ndarray, is_source_clock: bool = True) -> Stor
     return Stored(at.copy(), values.copy(), quality.copy(), np.full(len(at), is_source_clock))
 
 
-def compared(tag_id: str, stored: Stored, gaps=(), slack_s: int = 0):
-    window = microseconds(NOON), microseconds(NOON) + 600 * SECOND
+def compared(tag_id: str, stored: Stored, gaps=(), slack_s: int = 0, since: datetime = NOON):
+    window = microseconds(since), microseconds(since) + 600 * SECOND
     return compare_tag(ROWS[tag_id], stored, [window], gaps, *window, slack_s)
 
 
-@pytest.mark.parametrize("tag_id", ["MES-01.oil_rate", "EAG-07.casing_pressure", f"{LINE}.state", f"{LINE}.good_count"])
+@pytest.mark.parametrize(
+    "tag_id", ["MES-01.oil_rate", "EAG-07.casing_pressure", "PKG-40.execution", "PKG-40.good_count"]
+)
 def test_a_faithful_mirror_is_found_faithful(tag_id):
     found = compared(tag_id, stored_of(tag_id, seconds_from(NOON, 600)))
 
@@ -256,11 +223,12 @@ def test_a_changed_value_and_a_changed_quality_are_found():
 
 
 def test_a_lost_reading_is_found_unless_its_gap_was_recorded():
-    at = seconds_from(NOON, 600)
-    stored = stored_of(f"{LINE}.good_count", at[(at < at[100]) | (at > at[400])])
+    runs = NOON + timedelta(hours=2)
+    at = seconds_from(runs, 600)
+    stored = stored_of("PKG-40.good_count", at[(at < at[100]) | (at > at[400])])
 
-    lost = compared(f"{LINE}.good_count", stored)
-    told = compared(f"{LINE}.good_count", stored, gaps=[(int(at[99]), int(at[401]))])
+    lost = compared("PKG-40.good_count", stored, since=runs)
+    told = compared("PKG-40.good_count", stored, gaps=[(int(at[99]), int(at[401]))], since=runs)
 
     assert lost.off_s > 60 and lost.excused_s == 0
     assert told.off_s == 0 and told.excused_s == lost.off_s

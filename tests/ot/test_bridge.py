@@ -325,7 +325,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
 def test_the_command_line_says_what_may_be_asked():
     assert "field_rtu, field_scada" in run("--help").stdout
     assert "No OT source 'nowhere' is declared" in run("nowhere").stderr
-    refused = run("packaging_line")
+    refused = run("plant_lines")
     assert "publishes by itself" in refused.stderr
     assert refused.returncode == 1
 

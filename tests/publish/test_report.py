@@ -2,7 +2,6 @@
 
 import json
 import re
-from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -12,7 +11,8 @@ from include.ops.store import record
 from include.publish.publish import publish
 from include.publish.report import write_report
 from include.publish.report_data import Figure, Layout, collect
-from include.publish.report_page import chart, exact, figure, page, percent, samples
+from include.publish.report_page import page
+from include.publish.report_text import exact, figure, percent, samples
 from tests.publish import tiny
 
 BEFORE, DAY = "2026-11-04", "2026-11-05"
@@ -38,17 +38,6 @@ def test_figures_are_exact_and_separated():
         "well_id A-1 · production_date 2026-11-05",
         "7",
     ]
-
-
-def test_a_day_without_a_figure_is_a_gap_and_a_negative_one_hangs_below_zero():
-    points = [(1, Decimal(4)), (2, None), (3, Decimal(-4))]
-    series = [{"date": date(2026, 11, d), "value": v, "is_closed": d == 3} for d, v in points]
-
-    drawn = str(chart(series, "Water", "Sm³", Decimal(2)))
-
-    bars = re.findall(r'<rect class="(\w+)".*?y="([\d.]+)".*?height="([\d.]+)"', drawn)
-    assert bars == [("earlier", "4.0", "44.0"), ("closed", "48.0", "44.0")]
-    assert 'class="mean"' in drawn and "2026-11-03: -4 Sm³" in drawn
 
 
 @pytest.mark.platform

@@ -35,21 +35,23 @@ def pid_of(name: str) -> int:
 def test_each_role_logs_in_to_its_own_database_alone(lake):
     import psycopg
 
-    for role, database in (("airflow", "airflow"), ("hnai", "hnai"), ("fieldops", "fieldops"), ("cdc", "fieldops")):
+    own = (("airflow", "airflow"), ("hnai", "hnai"), ("fieldops", "fieldops"), ("mes", "mes"))
+    for role, database in (*own, ("cdc", "fieldops"), ("cdc", "mes")):
         with psycopg.connect(postgres_dsn(role, database)) as connection:
             assert connection.execute("select current_user").fetchone() == (role,)
-    for role, database in (("cdc", "airflow"), ("fieldops", "hnai"), ("hnai", "postgres")):
+    for role, database in (("cdc", "airflow"), ("fieldops", "hnai"), ("hnai", "postgres"), ("mes", "fieldops")):
         with pytest.raises(psycopg.OperationalError, match="permission denied"):
             psycopg.connect(postgres_dsn(role, database))
 
 
-def test_the_source_is_ready_for_change_capture(lake):
+@pytest.mark.parametrize("source", ["fieldops", "mes"])
+def test_the_source_is_ready_for_change_capture(lake, source):
     import psycopg
 
-    with psycopg.connect(postgres_dsn("fieldops", "fieldops"), autocommit=True) as application:
+    with psycopg.connect(postgres_dsn(source, source), autocommit=True) as application:
         application.execute("create table captured_trial (id int primary key)")
         try:
-            with psycopg.connect(postgres_dsn("cdc", "fieldops")) as capture:
+            with psycopg.connect(postgres_dsn("cdc", source)) as capture:
                 assert capture.execute("show wal_level").fetchone() == ("logical",)
                 assert capture.execute("show fsync").fetchone() == ("on",)
                 assert capture.execute("select count(*) from captured_trial").fetchone() == (0,)

@@ -1,0 +1,1 @@
+{{ ot_gaps('factorypack_tags') }}

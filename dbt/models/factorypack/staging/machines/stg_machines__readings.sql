@@ -1,0 +1,1 @@
+{{ ot_readings('factorypack_tags') }}

@@ -1,0 +1,52 @@
+"""Do the shifts of the manufacturing execution system run by the same clock as those of the calendar? A row a shift."""
+
+import great_expectations as gx
+
+KEY = ("shift", "times_of_mes", "times_of_calendar")
+
+ROWS = """
+with declared as (
+    select
+        s.shift,
+        string_agg(
+            left(cast(s.starts as varchar), 5) || '-' || left(cast(s.ends as varchar), 5), ' '
+            order by cast(s.starts as varchar)
+        ) as times
+    from factorypack_shifts as s
+    inner join this_close as c on s.calendar = c.calendar
+    where
+        cast(s.valid_from as date) <= c.to_date
+        and coalesce(cast(nullif(cast(s.valid_to as varchar), '') as date), c.to_date) >= c.to_date
+    group by s.shift
+),
+
+known as (
+    select
+        p.shift,
+        string_agg(left(p.starts_at, 5) || '-' || left(p.ends_at, 5), ' ' order by p.starts_at) as times
+    from mes__shift_patterns as p
+    group by p.shift
+)
+
+select
+    coalesce(d.shift, k.shift)::integer as shift,
+    k.times as times_of_mes,
+    d.times as times_of_calendar,
+    case when k.times = d.times then 1 else 0 end as is_same
+from declared as d
+full outer join known as k on d.shift = k.shift
+where (select count(*) from known) > 0
+"""
+
+SUITE = gx.ExpectationSuite(
+    name="mes__shift_patterns",
+    expectations=[
+        gx.expectations.ExpectColumnValuesToBeInSet(
+            column="is_same",
+            value_set=[1],
+            severity="warning",
+            notes="The MES and factorypack_shifts.csv disagree on when a shift runs. Shifts close by the seed: if the "
+            "plant has moved, add the new times there with their valid_from.",
+        ),
+    ],
+)

@@ -1,0 +1,1 @@
+"""What the factory pack needs beyond its declarations."""
