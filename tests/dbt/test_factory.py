@@ -115,14 +115,11 @@ def test_the_figures_are_those_of_the_plant_s_own_truth(plant, closed):
         row = built[key]
         assert {ours: row[ours] for ours in CATEGORIES} == {ours: true[theirs] for ours, theirs in CATEGORIES.items()}
         assert (row["micro_stops"], row["unknown_s"]) == (true["micro_stops"], 0), key
-        for kind in (
-            "good_units",
-            "scrap_units",
-            "rework_units",
-        ):  # what is made in the last second is read in the next
-            assert abs(row[kind] - true[kind]) <= 1, (key, kind)
-        assert abs(row["availability"] - Decimal(true["availability"])) < Decimal("0.000001"), key
-        assert abs(row["oee"] - Decimal(true["oee"])) < Decimal("0.01"), key
+        for kind in ("good_units", "scrap_units", "rework_units"):
+            assert row[kind] == true[kind], (key, kind)
+        assert row["ideal_s"] == Decimal(str(true["ideal_time_s"])), key
+        for figure in ("availability", "effectiveness", "quality", "oee"):
+            assert abs(row[figure] - Decimal(true[figure])) < Decimal("0.000001"), (key, figure)
 
 
 @pytest.mark.platform
