@@ -14,7 +14,7 @@ from markupsafe import Markup
 from include.publish.report_text import exact, local, rounded
 
 TREND_WIDTH, TREND_HEIGHT = 320, 96
-LANE_WIDTH, LANE_LEFT, LANE_HEIGHT, LANE_STEP = 1000, 96, 22, 30
+LANE_WIDTH, LANE_LEFT, LANE_RIGHT, LANE_HEIGHT, LANE_STEP = 1000, 96, 980, 22, 30
 PARETO_WIDTH, PARETO_HEIGHT, PARETO_LEFT, PARETO_FOOT = 640, 220, 44, 22
 NARROWEST_WITH_A_LETTER = 13
 MOST_HOURS_MARKED = 12
@@ -139,7 +139,7 @@ def timeline(
 
     def x(at: datetime) -> float:
         share = (at - start).total_seconds() / seconds
-        return LANE_LEFT + min(max(share, 0.0), 1.0) * (LANE_WIDTH - LANE_LEFT - 1)
+        return LANE_LEFT + min(max(share, 0.0), 1.0) * (LANE_RIGHT - LANE_LEFT)
 
     bottom = len(lanes) * LANE_STEP
     marks = []
@@ -149,7 +149,7 @@ def timeline(
     for n, (name, stretches) in enumerate(lanes):
         foot = n * LANE_STEP + 4 + LANE_HEIGHT
         marks.append(_text("lane", 0, foot - 6, name))
-        marks.append(_line("zero", LANE_LEFT, foot, LANE_WIDTH, foot))
+        marks.append(_line("zero", LANE_LEFT, foot, LANE_RIGHT, foot))
         if not stretches:
             marks.append(_text("lane soft", LANE_LEFT + 6, foot - 6, "nothing is known of it"))
         for one in stretches:
@@ -194,7 +194,8 @@ def pareto(bars: Sequence[Bar], total: Decimal, unit: str, label: str) -> Markup
     for n in range(5):
         at = y(top * n / 4)
         marks.append(_line("tick", PARETO_LEFT, at, right, at))
-        marks.append(_text("tick", PARETO_LEFT - 6, at + 4, rounded(top * n / 4, 1 if top >= 1 else 2), "end"))
+        value = rounded(top * n / 4, 1 if top >= 1 else 2)
+        marks.append(_text("tick", PARETO_LEFT - 6, at + 4, f"{value} {unit}" if n == 4 else value, "end"))
         marks.append(_text("tick", right + 6, at + 4, f"{25 * n} %"))
     points, running = [], Decimal(0)
     for n, bar in enumerate(shown):
@@ -212,7 +213,6 @@ def pareto(bars: Sequence[Bar], total: Decimal, unit: str, label: str) -> Markup
     line = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
     marks.append(Markup('<polyline class="cumulative" points="{}"/>').format(line))
     marks += [Markup('<circle class="cumulative" cx="{:.1f}" cy="{:.1f}" r="3"/>').format(px, py) for px, py in points]
-    marks.append(_text("tick", PARETO_LEFT - 6, 9, unit, "end"))
     return Markup('<div class="scroll pareto">{}</div>').format(_svg(PARETO_WIDTH, PARETO_HEIGHT, label, marks))
 
 

@@ -37,13 +37,19 @@ Sections = Callable[[Close, Snapshots], Sequence["Section"]]
 
 @dataclass(frozen=True)
 class Figure:
-    """A sum of the mart's column; with `share` instead 100 times the sum of the first column by that of the second."""
+    """A sum of the mart's column, divided where its unit is too small for people.
+
+    With `share` it is instead 100 times the sum of the first column by that of the second. A single row is not reckoned
+    again: 100 times what it says itself in `column` is taken, where the mart has that column.
+    """
 
     column: str
     label: str
     unit: str
     better: Literal["more", "less"] | None = "more"  # which move is good news; None: neither
     share: tuple[str, str] | None = None
+    divisor: int = 1
+    is_column: bool = True  # of a share: whether the mart has it as a column too
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -184,7 +190,8 @@ def _figures(close: Close, layout: Layout, snapshots: Snapshots) -> dict[str, An
     before, trailing = names[-2 * count : -count], names[-max(count, TRAILING) :]
     span = Span(close.calendar, names[0], close.last)
     totals, single = (_by_period(close, mart, snapshots, span) for mart in (layout.totals, layout.ranked))
-    layout = replace(layout, figures=tuple(f for f in layout.figures if _is_known(totals, f)))
+    known = (f for f in layout.figures if _is_known(totals, f))
+    layout = replace(layout, figures=tuple(replace(f, is_column=f.column in totals.column_names) for f in known))
     with duckdb.connect() as engine:
         engine.execute("set TimeZone = 'UTC'")
         engine.register("totals", totals)
@@ -241,9 +248,14 @@ def _is_known(rows: pa.Table, figure: Figure) -> bool:
 def _aggregate(figure: Figure, where: str = "true") -> str:
     """The figure as SQL over the rows that a condition holds for; null where there are none."""
     if figure.share is None:
-        return f'sum("{figure.column}") filter (where {where})'
+        total = f'sum("{figure.column}") filter (where {where})'
+        return total if figure.divisor == 1 else f"cast({total} / {figure.divisor} as decimal(18, 6))"
     above, below = (f'sum("{column}") filter (where {where})' for column in figure.share)
-    return f"cast(100 * {above} / nullif({below}, 0) as decimal(18, 6))"
+    share = f"100 * {above} / nullif({below}, 0)"
+    if figure.is_column:
+        alone = f'100 * max("{figure.column}") filter (where {where})'
+        share = f"case when count(*) filter (where {where}) = 1 then {alone} else {share} end"
+    return f"cast({share} as decimal(18, 6))"
 
 
 def _value(engine: duckdb.DuckDBPyConnection, figure: Figure, names: Sequence[str]) -> Decimal | None:
@@ -259,7 +271,7 @@ def _mean(engine: duckdb.DuckDBPyConnection, figure: Figure, names: Sequence[str
     (count,) = engine.execute(query, {"names": list(names)}).fetchone()
     if not count or total is None:
         return None
-    return total if figure.share else (total / count).quantize(Decimal("0.000001"))
+    return total if figure.share else (Decimal(total) / count).quantize(Decimal("0.000001"))
 
 
 def _series(

@@ -2,12 +2,15 @@
 
 import json
 import re
+from dataclasses import replace
 from decimal import Decimal
 
+import duckdb
 import pytest
 
 from include.errors import PublishError
 from include.ops.store import record
+from include.publish import report_data
 from include.publish.publish import publish
 from include.publish.report import write_report
 from include.publish.report_data import Figure, Layout, collect
@@ -38,6 +41,22 @@ def test_figures_are_exact_and_separated():
         "well_id A-1 · production_date 2026-11-05",
         "7",
     ]
+
+
+def test_a_mean_of_whole_units_is_exact_and_a_single_row_s_share_is_its_own():
+    rows = [("a", "P", 1, 8, 50), ("b", "P", 2, 8, 20)]
+    with duckdb.connect() as engine:
+        engine.execute(
+            "create table totals (_period text, line text, good integer, all_made integer, yield decimal(9, 4))"
+        )
+        engine.executemany("insert into totals values (?, ?, ?, ?, ? / 100)", rows)
+        good, share = Figure("good", "Good", "units"), Figure("yield", "Yield", "%", share=("good", "all_made"))
+
+        assert report_data._mean(engine, good, ["a", "b"]) == Decimal("1.5")
+        assert report_data._value(engine, share, ["b"]) == 20  # the mart's own, not 2 of 8
+        assert report_data._value(engine, share, ["a", "b"]) == Decimal("18.75")  # 3 of 16
+        assert report_data._value(engine, share, []) is None
+        assert report_data._value(engine, replace(share, is_column=False), ["b"]) == 25
 
 
 @pytest.mark.platform

@@ -1,0 +1,121 @@
+"""What FactoryPack adds to the report of a shift: losses, states, reasons, figures and the manual log."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from include.packs.factorypack.report import MARTS, Published, sections_from
+from include.periods import Period
+from include.publish.report_data import Section
+
+D = Decimal
+SHIFT = "2026-01-31.3"
+START = datetime(2026, 2, 1, 4, tzinfo=UTC)  # 22:00 Central
+NIGHT = Period(SHIFT, datetime(2026, 1, 31).date(), ((START, START + timedelta(hours=8)),), "Night <b>")
+SCRIPT = "<script>alert(1)</script>"
+TIMES = {
+    "pot_s": 28800, "planned_s": 1800, "pbt_s": 27000, "no_data_s": 1800, "known_s": 25200, "apt_s": 18000,
+    "aust_s": 1800, "adet_s": 3600, "micro_stop_s": 600, "adot_s": 1800, "unknown_s": 0, "running_s": 18000,
+    "ideal_s": 16200, "ideal_good_s": 15300, "mtbf_s": 9000, "mttr_s": 1500,
+}  # fmt: skip
+UNITS = {"good_units": 850, "scrap_units": 30, "rework_units": 20, "corrected_units": 0, "units_without_ideal": 0}
+RATIOS = ("oee", "availability", "effectiveness", "quality", "nee", "teep", "first_pass_yield")
+
+
+def figures_of(name: str, **more) -> dict:
+    return {
+        "shift_id": SHIFT, "line_id": "PKG", "pacing_station_id": "PKG-40", "micro_stop_treatment": "delay",
+        "is_doubtful": False, "is_over_100": False, "no_data_share": D("0.066667"), "counter_resets": 0,
+        **{column: D(value) for column, value in TIMES.items()}, **UNITS, **{column: D("0.6") for column in RATIOS},
+        **({"station_id": name} if name else {}), **more,
+    }  # fmt: skip
+
+
+def state(category: str, from_h: float, to_h: float, station: str = "PKG-40", **more) -> dict:
+    at = {"started_at": START + timedelta(hours=from_h), "ended_at": START + timedelta(hours=to_h)}
+    what = {"category": category, "execution": "STOP", "reason_code": "jam", "order_id": None, "is_micro_stop": False}
+    return {"shift_id": SHIFT, "station_id": station, **at, **what, **more}
+
+
+def stood(reason: str, seconds: int, station: str = "PKG-40", usual: int | None = None, **more) -> dict:
+    return {
+        "line_id": "PKG", "station_id": station, "category": "delay", "reason_code": reason, "level_1": "Technical",
+        "level_2": reason, "level_3": reason, "stops": 2, "downtime_s": D(seconds), "micro_stop_s": D(0),
+        "usual_downtime_s": None if usual is None else D(usual), **more,
+    }  # fmt: skip
+
+
+def report(**marts) -> dict[str, Section]:
+    published = Published(*(marts.get(mart, []) for mart in MARTS))
+    return {section.name: section for section in sections_from(published, [NIGHT], "America/Chicago")}
+
+
+def test_the_losses_lead_from_planned_time_to_good_output():
+    """8 h less planned, no data, set-up and down 0.5 each and delay 1 is 5; less speed 0.5 and scrap 0.25 is 4.25."""
+    losses = report(fct_oee_line_shift=[figures_of("")])["losses"]
+
+    steps = {s["label"]: s["hours"] for s in losses.data[0]["steps"]}
+    assert steps["Planned operation time (POT)"] == 8 and steps["Good output"] == D("4.25")
+    assert steps["Delay (ADET) without micro-stops"] + steps["Micro-stops"] == 1
+    levels = ("Planned operation time (POT)", "Planned busy time (PBT)", "Production (APT)", "Good output")
+    assert 8 - sum(hours for label, hours in steps.items() if label not in levels) == D("4.25")
+
+
+def test_the_timeline_has_a_lane_for_a_station_without_data():
+    stations = [figures_of("PKG-30"), figures_of("PKG-40")]
+    states = [state("production", 0, 4), state("delay", 4, 4.1, is_micro_stop=True), state("delay", 5, 6)]
+
+    drawn = str(report(fct_oee_station_shift=stations, fct_station_state=states)["states"].html)
+
+    assert "PKG-30</text>" in drawn and "nothing is known of it" in drawn
+    assert "PKG-40 02:00:00–02:06:00 micro-stop (ADET), jam, STOP" in drawn
+    assert "PKG-40 03:00:00–04:00:00 delay (ADET), jam, STOP" in drawn
+
+
+def test_the_reasons_are_ranked_over_the_stations_and_stand_beside_what_is_usual():
+    rows = [stood("jam", 600), stood("jam", 1200, "PKG-10", usual=900), stood("belt", 3600), stood("other", 0)]
+
+    (line,) = report(fct_downtime_shift=rows)["downtime"].data
+
+    found = [(r["reason"], r["downtime_h"], r["usual_h"]) for r in line["reasons"]]
+    assert found[:2] == [("Technical › belt", 1, None), ("Technical › jam", D("0.5"), D("0.25"))]
+    assert line["reasons"][1]["stations"] == ["PKG-10", "PKG-40"] and line["reasons"][1]["mttr_min"] == D("7.5")
+    assert round(line["reasons"][0]["cumulative_share"], 4) == D("0.6667") and line["downtime_h"] == D("1.5")
+    assert line["reasons"][2]["micro_stop_share"] is None
+
+
+def test_a_doubtful_figure_and_one_over_100_are_flagged_in_words():
+    doubtful = figures_of("PKG-40", is_doubtful=True, is_over_100=True, counter_resets=2, oee=None)
+
+    html = str(report(fct_oee_line_shift=[figures_of("")], fct_oee_station_shift=[doubtful])["oee"].html)
+
+    assert "doubtful: 6.7 % without data" in html and "over 100 %" in html and "counter reset × 2" in html
+    assert '<td>PKG-40</td><td class="n">–</td>' in html
+
+
+def test_a_shift_of_which_nothing_is_published_says_so_in_every_section():
+    for section in report().values():
+        assert re.search("nothing to show|No line ran|No station stood|Nobody kept a log", str(section.html)), (
+            section.name
+        )
+
+
+def test_what_machines_and_people_say_is_escaped():
+    sections = report(
+        fct_oee_line_shift=[figures_of("", line_id=SCRIPT, pacing_station_id=SCRIPT)],
+        fct_oee_station_shift=[figures_of(SCRIPT)],
+        fct_station_state=[state("delay", 0, 1, SCRIPT, reason_code=SCRIPT, execution=SCRIPT, order_id=SCRIPT)],
+        fct_downtime_shift=[stood(SCRIPT, 60, SCRIPT, line_id=SCRIPT)],
+        fct_oee_accuracy=[
+            {
+                "shift_id": SHIFT, "line_id": SCRIPT, "is_doubtful": True, "oee": D("0.6"), "manual_oee": None,
+                "oee_difference_points": None, "availability": None, "manual_availability": None, "quality": None,
+                "manual_quality": None, "produced_units": 1, "manual_produced_units": None,
+            }
+        ],
+    )  # fmt: skip
+
+    for section in sections.values():
+        html = str(section.html)
+        assert "<script" not in html and "&lt;script&gt;" in html and "<b>" not in html, section.name
+        assert not re.search(r"(src|href|style)=|url\(|https?://", html)
