@@ -1,7 +1,8 @@
 """Which suites a pack has, what rows each one judges, and by which key it names a failing row.
 
 A suite is `expectations/<pack>/<table>.py`: its file name is the table that it gates, its `SUITE` the
-expectations, each with a severity and a reason in `notes`. Two more names are optional:
+expectations, each with a severity and a reason in `notes`. Those of `expectations/shared/` gate every pack that has
+none of the same name. Two more names are optional:
 
     ROWS  SQL of the rows to judge; without it, the close's window of the table itself (include/gate/rows.py
           lists the tables it may read)
@@ -50,9 +51,7 @@ def layer_of(table: str) -> Layer:
 
 def gated_tables(pack: str, layer: Layer | None = None) -> tuple[str, ...]:
     """The tables of a pack that have a suite, found by listing; nothing is imported."""
-    folder = EXPECTATIONS / pack
-    names = sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
-    return tuple(name for name in names if layer in (None, layer_of(name)))
+    return tuple(name for name in sorted(_files(pack)) if layer in (None, layer_of(name)))
 
 
 def find_suites(pack: str, layer: Layer | None = None) -> tuple[Suite, ...]:
@@ -60,19 +59,26 @@ def find_suites(pack: str, layer: Layer | None = None) -> tuple[Suite, ...]:
     return tuple(_load(pack, table) for table in gated_tables(pack, layer))
 
 
+def _files(pack: str) -> dict[str, Path]:
+    """Table -> the file of its suite."""
+    folders = (EXPECTATIONS / "shared", EXPECTATIONS / pack)
+    return {p.stem: p for folder in folders for p in folder.glob("*.py") if not p.stem.startswith("_")}
+
+
 def _load(pack: str, table: str) -> Suite:
-    path = EXPECTATIONS / pack / f"{table}.py"
+    path = _files(pack)[table]
     module = _module(pack, path)
     suite = getattr(module, "SUITE", None)
     if suite is None or suite.name != table:
         raise DeclarationError(
-            f"expectations/{pack}/{path.name} must define SUITE, an ExpectationSuite named {table!r}"
+            f"expectations/{path.parent.name}/{path.name} must define SUITE, an ExpectationSuite named {table!r}"
         )
     for expectation in suite.expectations:
         if not expectation.notes:
             name = type(expectation).__name__
             raise DeclarationError(
-                f"expectations/{pack}/{path.name}: {name} gives no reason. Say in notes= why its bound is what it is"
+                f"expectations/{path.parent.name}/{path.name}: {name} gives no reason. "
+                "Say in notes= why its bound is what it is"
             )
     return Suite(
         pack=pack,

@@ -151,7 +151,7 @@ def test_a_source_that_stands_still_is_critical(operator, judge):
     # the day ended at 13:00 UTC, the close froze at 15:00; the source was last heard at 11:00
     assert named(report.failures) == {
         "landing_freshness: minutes_over_limit",
-        "landing_freshness: minutes_missing_of_last_day",
+        "landing_freshness: minutes_missing_of_close",
     }
     assert report.failures[0].sample_keys[0]["minutes_behind"] == "240"
 

@@ -1,6 +1,6 @@
 """How far each source had landed when the close froze, by the source's own clock.
 
-A source that is down, or a stream that stands still, shows here first: the close would read yesterday's truth.
+A source that is down, or a stream that stands still, shows here first: the close would read an earlier truth.
 """
 
 import great_expectations as gx
@@ -15,7 +15,7 @@ with measured as (
         l.limit_minutes,
         case when l.caught_up then 1 else 0 end as is_caught_up,
         date_diff('minute', l.landed_until, c.frozen_at) as minutes_behind,
-        date_diff('minute', l.landed_until, c.ends_at) as minutes_missing_of_last_day
+        date_diff('minute', l.landed_until, c.ends_at) as minutes_missing_of_close
     from landed as l
     cross join this_close as c
 )
@@ -40,15 +40,13 @@ SUITE = gx.ExpectationSuite(
             max_value=0,
             severity="critical",
             notes="Older than the source's own freshness limit (error_after in its YAML): the stream stands or the "
-            "source is "
-            "down, and corrections of the last hours would be missed without a word.",
+            "source is down, and corrections of the last hours would be missed without a word.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
-            column="minutes_missing_of_last_day",
+            column="minutes_missing_of_close",
             max_value=0,
             severity="critical",
-            notes="What has landed ends before the last contract day does: that day is not over yet, or its end is "
-            "missing.",
+            notes="What has landed ends before the last day or shift: that is not over yet, or its end is missing.",
         ),
         gx.expectations.ExpectColumnValuesToBeInSet(
             column="is_caught_up",
