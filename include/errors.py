@@ -26,7 +26,10 @@ class HnaiError(Exception):
 
 class MissingSecret(HnaiError):
     def __init__(self, name: str, path: Path) -> None:
-        super().__init__(f"The secret {name!r} does not exist ({path}). Start the platform once: make up")
+        super().__init__(
+            f"The secret {name!r} does not exist. The platform makes its own at its first start: make up. "
+            f"One of another system is written down by hand: install -m 600 /dev/stdin {path}"
+        )
 
 
 class UnsafeSecret(HnaiError):

@@ -27,13 +27,14 @@ def build(target: Path, sources: Sequence[str] = ()) -> Path:
 
     Two builds of the same files are the same to the byte. Raises `DeclarationError` for an unknown source.
     """
+    files = sorted(_files(sources))  # before the target is touched: an archive that is there stays, whatever is wrong
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
         target.open("wb") as file,
         gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed,  # no name, no time: the same bytes
         tarfile.open(fileobj=packed, mode="w") as archive,
     ):
-        for name, content, mode in sorted(_files(sources)):
+        for name, content, mode in files:
             entry = tarfile.TarInfo(f"{FOLDER}/{name}")
             entry.size, entry.mode = len(content), mode
             archive.addfile(entry, io.BytesIO(content))

@@ -89,6 +89,7 @@ class Backfill:
     def run(self, until: float | None) -> Outcome:
         if reason := gaps.why_not(self._gap.source):
             self._lose(dict.fromkeys(self._gap.tag_ids, reason))
+            log.info("%s: %s", self._done, reason)
             return self._done
         asked = source(self._gap.source)
         declared = {tag.tag_id: tag for tag in tags(asked.name)}

@@ -256,7 +256,7 @@ class Session(ReadOnlyClient):
             if offered and ua.UserTokenType.Anonymous not in offered:
                 raise CannotConnect(
                     f"{self.source.url} lets nobody in anonymously. Give source {self.source.name} a user, and its "
-                    f"password as the secret ot_{self.source.name}"
+                    f"password as the secret ot_{self.source.name}; to browse an undeclared one: --user, --secret"
                 )
             return
         if offered and ua.UserTokenType.UserName not in offered:

@@ -221,7 +221,7 @@ def main(argv: list[str] | None = None) -> int:
         return WRONG
     print(report)
     if report.status == WRONG:
-        print(f"State of the bridge, if it runs here: {settings.ot_dir / '<source>' / 'health.json'}")
+        print(f"State of its bridge, if it runs here: {settings.ot_dir}/SOURCE/health.json")
     return report.status
 
 

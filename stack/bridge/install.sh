@@ -14,7 +14,9 @@ fi
 url=$1
 ca=${2:-}
 case "$url" in
-    mqtts://*) [ -f "$ca" ] || { echo "The broker's certificate authority is needed: ./install.sh $url ca.pem" >&2; exit 2; } ;;
+    mqtts://*)
+        [ -n "$ca" ] || { echo "The broker's certificate authority is needed: ./install.sh $url ca.pem" >&2; exit 2; }
+        [ -f "$ca" ] || { echo "There is no file $ca: copy the broker's certificate authority there" >&2; exit 2; } ;;
     mqtt://127.0.0.1*|mqtt://localhost*) ;;
     mqtt://*) echo "A password never crosses a network in clear: use mqtts://, or mqtt:// on loopback" >&2; exit 2 ;;
     *) echo "$url is no broker address; it starts with mqtts://" >&2; exit 2 ;;
