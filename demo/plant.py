@@ -135,11 +135,24 @@ def history(as_of: datetime) -> str:
     plant = known[0]
     path = settings.state_dir / "demo" / "plant_history.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    plant_history.write(path, plant, as_of)
+    plant_history.write(path, plant, as_of, _taken_until())
     try:
         return str(take_in(path))
     finally:
         path.unlink(missing_ok=True)
+
+
+def _taken_until() -> date | None:
+    """The plant day up to which the machines' past is in: days are taken in one after the other."""
+    from include import lakehouse
+
+    if not lakehouse.exists("ot.readings"):
+        return None
+    pacing = [f"{line.pacing}.execution" for line in plant_line.LINES]
+    query = "select max(observed_at) from lakehouse.ot.readings where tag_id in (select unnest(?)) and "
+    with lakehouse.connect() as con:
+        (last,) = con.execute(query + "starts_with(_segment_id, 'file-')", [pacing]).fetchone()
+    return last and plant_line.plant_day(last) - timedelta(days=1)
 
 
 def simulate(stop: Event) -> None:

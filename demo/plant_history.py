@@ -1,7 +1,7 @@
 """The machines' past as a historian would export it: each change of state, and the counters once a minute."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,11 @@ MINUTE = 60
 SCHEMA = pa.schema([("tag_id", pa.string()), ("observed_at", pa.timestamp("us", tz="UTC")), ("value", pa.string())])
 
 
-def write(path: Path, plant: Plant, until: datetime) -> int:
-    """Write what the machines showed from the plant's first day to before `until`; gives the number of readings."""
+def write(path: Path, plant: Plant, until: datetime, since: date | None = None) -> int:
+    """Write what the machines showed before `until`, from the plant's first day or a later one; gives the readings."""
     rows = 0
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as file:
-        for day in _days(plant, until):
+        for day in _days(max(plant.start, since or plant.start), until):
             for station in STATIONS:
                 table = pa.concat_tables(_of_day(plant, station, day, until))
                 rows += table.num_rows
@@ -28,8 +28,8 @@ def write(path: Path, plant: Plant, until: datetime) -> int:
     return rows
 
 
-def _days(plant: Plant, until: datetime) -> Iterator:
-    day = plant.start
+def _days(first: date, until: datetime) -> Iterator[date]:
+    day = first
     while plant_line.at_clock(day, plant_line.DAY_STARTS_H) < until:
         yield day
         day += timedelta(days=1)
