@@ -22,7 +22,7 @@ with stretches as (
 select
     s.shift_id,
     s.station_id,
-    (sum(s.duration_s) - max(h.hours)::decimal(18, 6) * 3600)::double as seconds_beyond_shift,
+    (sum(s.duration_s) - (max(h.hours) * 3600)::decimal(18, 3))::double as seconds_beyond_shift,
     min(s.duration_s)::double as least_duration_s,
     max(abs(s.duration_s - s.clock_s))::double as duration_off_clock_s,
     min(s.to_next_s) as least_to_next_s

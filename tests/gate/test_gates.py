@@ -7,6 +7,8 @@ import pytest
 from tests.gate.figures import FROZEN_AT, LAST_DAY, META
 from tests.gate.operator import a_close, marts
 
+pytestmark = pytest.mark.platform  # none is needed, but each judges whole layers: half a minute in all
+
 TODAY = f"production_date = date '{LAST_DAY}'"
 
 

@@ -339,6 +339,7 @@ def test_a_workbook_for_a_feed_that_takes_none(reason, tmp_path):
 # The same export in both forms
 
 
+@pytest.mark.platform  # needs none, but reads nine years twice
 def test_the_csv_and_the_workbook_hold_the_same_figures(real_files, read):
     csv = read((real_files / "volve_daily_production.csv").read_bytes(), "volve_daily_production.csv")
     book = read((real_files / "volve_production_data.xlsx").read_bytes(), "volve_production_data.xlsx")
