@@ -200,7 +200,13 @@ class Rows:
             self.reasons[place].append(f"{of.header}: {days[place]} is not the day of the file's name ({day})")
 
     def add_instants(self, column: FeedColumn) -> None:
-        others = [self.columns[k].to_pylist() for k in self.feed.key if k in self.columns and k != column.name]
+        """The UTC instant of a local time. Rows that share the rest of the key are a series in which time goes on.
+
+        The start of an interval is no such rest for its end: each passes a repeated hour by itself.
+        """
+        local_too = {f"{c.name}_utc" for c in self.feed.columns if c.type in LOCAL_TYPES}
+        rest = [k for k in self.feed.key if k in self.columns and k != column.name and k not in local_too]
+        others = [self.columns[k].to_pylist() for k in rest]
         series = (
             [" ".join(str(part) for part in parts) for parts in zip(*others, strict=True)]
             if others
