@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from include import catalog
-from tests.publish import tiny
+from tests.publish import tiny, tiny_plant
 
 _unused = iter(tiny.CALENDARS)
 
@@ -30,3 +30,9 @@ def tinypack(lake_platform, tiny_folder, monkeypatch) -> Iterator[Path]:
 def site(tinypack) -> str:
     """A calendar of the test's own."""
     return next(_unused)
+
+
+@pytest.fixture
+def plant(tinypack) -> str:
+    """A calendar of three shifts of the test's own."""
+    return tiny_plant.declare()

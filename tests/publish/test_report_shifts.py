@@ -12,7 +12,7 @@ from include.publish.publish import publish
 from include.publish.report import plain, write_report
 from include.publish.report_data import Figure, Layout, Section, collect, earlier, rows_of
 from include.publish.report_page import page
-from tests.publish.test_shifts import DAY, build, plant  # noqa: F401
+from tests.publish.tiny_plant import DAY, build
 
 pytestmark = pytest.mark.platform
 LAYOUT = Layout(
@@ -42,7 +42,7 @@ def of_lines(close, snapshots) -> list[Section]:
     return [Section("lines", "Lines <b>", rows, Markup("<p>{}</p>").format([row["line_id"] for row in rows]))]
 
 
-def test_a_shift_is_compared_with_the_shift_before(plant):  # noqa: F811
+def test_a_shift_is_compared_with_the_shift_before(plant):
     close_shift(plant, f"{DAY}.2", 4)
     close = close_shift(plant, f"{DAY}.3", 7)
 
@@ -61,13 +61,13 @@ def test_a_shift_is_compared_with_the_shift_before(plant):  # noqa: F811
     assert [(w["name"], w["change"]) for w in said["ranked"][0]["rows"]] == [("L1", 3), ("L2", 3)]
 
 
-def test_the_first_shift_of_a_date_comes_after_the_last_of_the_date_before(plant):  # noqa: F811
+def test_the_first_shift_of_a_date_comes_after_the_last_of_the_date_before(plant):
     close = build(plant, f"{DAY}.1", {f"{DAY}.1": 1})
 
     assert earlier(close, 2) == ["2026-01-30.2", "2026-01-30.3"]
 
 
-def test_the_page_of_a_restated_shift_says_its_clock_and_what_changed(plant):  # noqa: F811
+def test_the_page_of_a_restated_shift_says_its_clock_and_what_changed(plant):
     close_shift(plant, f"{DAY}.3", 7)
     close = close_shift(plant, f"{DAY}.3", 9)
 
@@ -83,7 +83,7 @@ def test_the_page_of_a_restated_shift_says_its_clock_and_what_changed(plant):  #
     assert (said["grain"], said["first"], said["last"]) == ("shift", f"{DAY}.3", f"{DAY}.3")
 
 
-def test_a_range_of_shifts_is_compared_with_as_many_before_and_named_by_both(plant):  # noqa: F811
+def test_a_range_of_shifts_is_compared_with_as_many_before_and_named_by_both(plant):
     close_shift(plant, f"{DAY}.1", 5)
     close = build(plant, f"{DAY}.2", {f"{DAY}.2": 1, f"{DAY}.3": 2}, last=f"{DAY}.3")
     publish(close)
@@ -97,7 +97,7 @@ def test_a_range_of_shifts_is_compared_with_as_many_before_and_named_by_both(pla
     assert write_report(close).parent.name == f"{DAY}.2_to_{DAY}.3"
 
 
-def test_a_pack_adds_sections_to_the_page_and_the_json(plant):  # noqa: F811
+def test_a_pack_adds_sections_to_the_page_and_the_json(plant):
     close = close_shift(plant, f"{DAY}.1", 5)
 
     said = collect(close, LAYOUT, of_lines)
@@ -108,7 +108,7 @@ def test_a_pack_adds_sections_to_the_page_and_the_json(plant):  # noqa: F811
     assert "html" not in section
 
 
-def test_a_shift_without_a_row_has_a_report_without_figures(plant):  # noqa: F811
+def test_a_shift_without_a_row_has_a_report_without_figures(plant):
     close = build(plant, f"{DAY}.1", {})
     publish(close)
 
@@ -117,7 +117,7 @@ def test_a_shift_without_a_row_has_a_report_without_figures(plant):  # noqa: F81
     assert "nothing published" in html and re.search(r'class="value">– <small>units', html)
 
 
-def test_a_layout_that_names_no_mart_says_where_it_is_written(plant):  # noqa: F811
+def test_a_layout_that_names_no_mart_says_where_it_is_written(plant):
     close = close_shift(plant, f"{DAY}.1", 5)
 
     with pytest.raises(DeclarationError, match=r"shows fct_nothing.*include/packs/tinyplant/report\.py"):
