@@ -38,6 +38,11 @@ class Ports(BaseModel):
     opcua_simulator: int = 4840
     modbus_simulator: int = 5020
     airflow_task_api: int = Field(default=8794, description="Triggerer log server, where one is started at all.")
+    trino: int = 8090
+    kafka: int = 9092
+    kafka_controller: int = 9093
+    nessie: int = 19120
+    nessie_management: int = 19121
 
 
 class Landing(BaseModel):
@@ -80,6 +85,23 @@ class Ot(BaseModel):
     may_request_rebirth: bool = Field(default=False, description="Sparkplug: ask edge nodes for births. It is a write.")
 
 
+class Cluster(BaseModel):
+    """The distributed profile's services. An address that is unset is that of this machine's own service."""
+
+    home: Path = Field(default=ROOT / ".cluster", description="Where `make cluster-up` keeps the servers it fetches.")
+    trino_url: str | None = Field(default=None, description="Trino's coordinator, http:// or https://.")
+    trino_user: str = Field(default="hnai", description="The user that closes and upkeep run as.")
+    trino_threads: int = Field(default=4, gt=0, description="Models of one close that Trino builds side by side.")
+    connect_url: str | None = Field(default=None, description="Kafka Connect's REST API.")
+    kafka_brokers: str | None = Field(default=None, description="host:port,… of Kafka.")
+    catalog: Literal["seaweedfs", "nessie", "rest"] = Field(
+        default="seaweedfs", description="Which Iceberg REST catalog; Nessie shows one snapshot a table."
+    )
+    catalog_url: str | None = Field(default=None, description="Address of the catalog, without the trailing /v1.")
+    s3_url: str | None = Field(default=None, description="Address of the object store.")
+    s3_region: str = Field(default="us-east-1", description="Region that its clients name.")
+
+
 class Retention(BaseModel):
     snapshots_days: float = Field(default=30.0, gt=0, description="When snapshots of published tables expire.")
     raw_snapshots_hours: float = Field(default=2.0, gt=0, description="When those of raw and ops expire.")
@@ -108,6 +130,7 @@ class Settings(BaseSettings):
     ports: Ports = Ports()
     landing: Landing = Landing()
     ot: Ot = Ot()
+    cluster: Cluster = Cluster()
     retention: Retention = Retention()
     airflow: Airflow = Airflow()
     fieldops_database: str = "fieldops"
@@ -120,17 +143,34 @@ class Settings(BaseSettings):
         """The port of a service, shift included. Raises `AttributeError` for an unknown name."""
         return getattr(self.ports, name) + self.port_shift
 
+    def own(self, name: str) -> str:
+        """The http address of a service on this machine."""
+        return f"http://{self.host}:{self.port(name)}"
+
+    @property
+    def is_distributed(self) -> bool:
+        return self.profile == "distributed"
+
     @property
     def iceberg_uri(self) -> str:
-        return f"http://{self.host}:{self.port('iceberg')}"
+        own = f"{self.own('nessie')}/iceberg" if self.cluster.catalog == "nessie" else self.own("iceberg")
+        return self.cluster.catalog_url or own
 
     @property
     def s3_uri(self) -> str:
-        return f"http://{self.host}:{self.port('s3')}"
+        return self.cluster.s3_url or self.own("s3")
 
     @property
     def connect_uri(self) -> str:
-        return f"http://{self.host}:{self.port('connect')}"
+        return self.cluster.connect_url or self.own("connect")
+
+    @property
+    def trino_uri(self) -> str:
+        return self.cluster.trino_url or self.own("trino")
+
+    @property
+    def kafka_brokers(self) -> str:
+        return self.cluster.kafka_brokers or f"{self.host}:{self.port('kafka')}"
 
     @property
     def airflow_uri(self) -> str:
