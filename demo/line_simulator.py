@@ -1,4 +1,4 @@
-"""The plant's lines, which publish by themselves: what they sample goes to their own outbox, then to the broker.
+"""The plant's lines that publish by themselves: what they sample goes to their own outbox, then to the broker.
 
     python -m demo.line_simulator
 
@@ -10,13 +10,13 @@ import argparse
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from demo import plant_line
-from demo.plant_line import SECOND
+from demo.plant_line import SECOND, STATIONS
+from demo.plant_shown import MEASUREMENTS, Shown, shown
 from demo.scada import moment
 from demo.scada_tags import PLANT_SOURCE
 from demo.simulators import Runs, now_us, seconds, simulator_dir
@@ -26,6 +26,26 @@ from include.ot.client import Sink
 from include.ot.reading import GOOD, Sample
 from include.ot.sources import Source, source
 from include.ot.tags import Tag
+
+NEVER = object()  # no value was sent yet
+
+
+def news(sent: dict[str, Any], tags: Sequence[Tag], seen: Shown) -> Iterator[tuple[Tag, Any]]:
+    """The tags of a station whose value differs from the one sent last, by more than a deadband if there is one."""
+    for tag in tags:
+        value, before = getattr(seen, tag.measurement), sent.get(tag.tag_id, NEVER)
+        if value == before:
+            continue
+        is_step = tag.deadband and None not in (value, before) and before is not NEVER
+        if not is_step or abs(value - before) > tag.deadband:
+            sent[tag.tag_id] = value
+            yield tag, value
+
+
+def of_stations(tags: Sequence[Tag]) -> dict[str, list[Tag]]:
+    """The tags that the plant can show, by station."""
+    known = [tag for tag in tags if tag.asset_id in STATIONS and tag.measurement in MEASUREMENTS]
+    return {station: found for station in STATIONS if (found := [tag for tag in known if tag.asset_id == station])}
 
 
 class LineClient:
@@ -49,20 +69,17 @@ class LineClient:
             self._sample(at)
 
     async def retag(self, tags: Sequence[Tag]) -> None:
-        known = [t for t in tags if t.asset_id in plant_line.STATIONS and t.measurement in plant_line.MEASUREMENTS]
-        self.tags = {station: [t for t in known if t.asset_id == station] for station in plant_line.STATIONS}
-        self.sent = {t.tag_id: self.sent[t.tag_id] for t in known if t.tag_id in self.sent}
+        self.tags = of_stations(tags)
+        known = {tag.tag_id for found in self.tags.values() for tag in found}
+        self.sent = {tag_id: value for tag_id, value in self.sent.items() if tag_id in known}
 
     def _sample(self, at: int) -> None:
         observed_at, now = moment(at), datetime.now(UTC)
-        samples = []
-        for station, tags in self.tags.items():
-            shown = plant_line.shown(station, observed_at)
-            for tag in tags:
-                value = getattr(shown, tag.measurement)
-                if self.sent.get(tag.tag_id) != value:
-                    self.sent[tag.tag_id] = value
-                    samples.append(Sample(tag.tag_id, value, GOOD, observed_at, None, now))
+        samples = [
+            Sample(tag.tag_id, value, GOOD, observed_at, None, now)
+            for station, tags in self.tags.items()
+            for tag, value in news(self.sent, tags, shown(station, observed_at))
+        ]
         if samples:
             self.sink.put(samples)
 

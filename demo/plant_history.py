@@ -1,18 +1,23 @@
-"""The machines' past as a historian would export it: each change of state, and the counters once a minute."""
+"""The machines' past as a historian would export it: each change of state, the counters once a minute, and what the
+drives' sensors showed each quarter of an hour. A reading without a value says that the controller did not answer."""
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from demo import plant_line
-from demo.plant_line import COUNTS, MODULUS, SECOND, STATIONS, StationDay, words_of
+from demo import plant_calendar, plant_line, plant_shown, plant_signals
+from demo.plant_calendar import ONE_DAY
+from demo.plant_line import MODULUS, SECOND, STATIONS, Kind
 from demo.plant_mes import Plant
+from demo.plant_shown import COUNTS
 
 MINUTE = 60
+SIGNALS_EVERY_S = 900
+MILLISECOND = 1000  # microseconds
 SCHEMA = pa.schema([("tag_id", pa.string()), ("observed_at", pa.timestamp("us", tz="UTC")), ("value", pa.string())])
 
 
@@ -30,32 +35,38 @@ def write(path: Path, plant: Plant, until: datetime, since: date | None = None) 
 
 def _days(first: date, until: datetime) -> Iterator[date]:
     day = first
-    while plant_line.at_clock(day, plant_line.DAY_STARTS_H) < until:
+    while plant_calendar.starts_at(day) < until:
         yield day
-        day += timedelta(days=1)
+        day += ONE_DAY
 
 
-def _of_day(plant: Plant, station: str, day, until: datetime) -> Iterator[pa.Table]:
+def _of_day(plant: Plant, station: str, day: date, until: datetime) -> Iterator[pa.Table]:
     found = plant_line.station_day(station, day, plant.seed)
     starts_us = int(found.starts_at.timestamp()) * SECOND
     length = min(len(found.kind), max(0, int((until - found.starts_at).total_seconds())))
-    for measurement, values in _states(station, found, length).items():
-        changes = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])) if length else np.array([], int)
+    for measurement, values in plant_shown.states(station, found).items():
+        changes = np.flatnonzero(_is_news(values[:length]))
         yield _table(station, measurement, starts_us + changes * SECOND, values[changes])
+    is_away = found.kind == Kind.UNAVAILABLE
     # The last millisecond of a minute shows what was made in it, so that a shift's last minute counts for the shift.
-    minutes = np.arange(MINUTE, length + 1, MINUTE)
+    # So does the last one before the controller stops answering.
+    goes_away = np.flatnonzero(is_away[1:length] & ~is_away[: max(length - 1, 0)]) + 1
+    ends = np.union1d(np.arange(MINUTE, length + 1, MINUTE), goes_away)
     for row, measurement in enumerate(COUNTS):
-        before = plant_line.made_before(station, day, plant.seed)[row]
-        shown = (before + found.counted[row][minutes]) % MODULUS
-        is_news = np.diff(shown, prepend=-1) != 0
-        at = starts_us + minutes[is_news] * SECOND - 1000
-        yield _table(station, measurement, at, shown[is_news].astype(str))
+        counts = (plant_line.made_before(station, day, plant.seed)[row] + found.counted[row][ends]) % MODULUS
+        values = np.where(is_away[ends - 1], None, counts.astype(str).astype(object))
+        news = _is_news(values)
+        yield _table(station, measurement, starts_us + ends[news] * SECOND - MILLISECOND, values[news])
+    at = np.arange(0, length, SIGNALS_EVERY_S)
+    measured = plant_signals.signals(station, day, plant.seed)[:, at // plant_signals.MINUTE_S]
+    for signal, shown in zip(plant_signals.SIGNALS, measured, strict=True):
+        values = np.where(is_away[at], None, shown.astype(str).astype(object))
+        yield _table(station, signal.name, starts_us + at * SECOND, values)
 
 
-def _states(station: str, found: StationDay, length: int) -> dict[str, np.ndarray]:
-    said, kinds = words_of(station), found.kind[:length]
-    codes = np.array([code or "none" for code in found.codes], dtype=object)
-    return {"execution": said[kinds, 0], "mode": said[kinds, 1], "fault_code": codes[found.code[:length]]}
+def _is_news(values: np.ndarray) -> np.ndarray:
+    """Where a value is another than the one before it."""
+    return np.concatenate([np.ones(min(len(values), 1), bool), values[1:] != values[:-1]])
 
 
 def _table(station: str, measurement: str, at_us: np.ndarray, values: np.ndarray) -> pa.Table:

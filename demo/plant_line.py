@@ -1,25 +1,26 @@
 """What the machines of the simulated plant do at any second, as a pure function of seed and time.
 
-Three lines of four stations. A plant day runs from 06:00 to 06:00 by the site's clock; each is drawn by itself from its
-date, so every process sees the same plant. A second of a station is of one kind; what interrupts production is painted
-over it in the order of `Kind`. Counters are 16 bits wide and begin at 0 with the first day of a month.
+Three lines of four stations. A plant day runs from the calendar's contract hour to the next; each is drawn by itself
+from its date, so every process sees the same plant. A second of a station is of one kind; what interrupts production is
+painted over it in the order of `Kind`. Outside of shifts, and so on holidays, the plant stands. Counters are 16 bits
+wide and begin at 0 with the first day of a month.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import IntEnum
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from demo import plant_bearings, plant_calendar
+from demo.plant_bearings import Bearing
+from demo.plant_calendar import Span
+
 SEED = 44
-ZONE = ZoneInfo("America/Chicago")
-DAY_STARTS_H = 6
 SECOND = 1_000_000  # microseconds
 MODULUS = 65_536
-BREAKS_AT_H = (10, 18, 26)  # by the site's clock, 26 is 02:00 after midnight
-BREAK_S = 1800
 
 
 class Kind(IntEnum):
@@ -34,6 +35,7 @@ class Kind(IntEnum):
     UNAVAILABLE = 6  # the machine's controller does not answer
     MAINTENANCE = 7  # planned
     BREAK = 8
+    FREE = 9  # outside of any shift
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,10 @@ WORDS = {
         Kind.FAULT: ("INTERRUPTED", "AUTOMATIC"),
         Kind.SETUP: ("ACTIVE", "MANUAL"),
         Kind.NO_ORDER: ("READY", "AUTOMATIC"),
-        Kind.UNAVAILABLE: ("UNAVAILABLE", "UNAVAILABLE"),
+        Kind.UNAVAILABLE: (None, None),
         Kind.MAINTENANCE: ("READY", "AUTOMATIC"),
         Kind.BREAK: ("READY", "AUTOMATIC"),
+        Kind.FREE: ("READY", "AUTOMATIC"),
     },
     "packml": {
         Kind.PRODUCE: ("EXECUTE", "PRODUCTION"),
@@ -85,6 +88,7 @@ WORDS = {
         Kind.NO_ORDER: ("IDLE", "PRODUCTION"),
         Kind.MAINTENANCE: ("IDLE", "MAINTENANCE"),
         Kind.BREAK: ("IDLE", "PRODUCTION"),
+        Kind.FREE: ("IDLE", "PRODUCTION"),
     },
     "line": {
         Kind.PRODUCE: ("RUN", "PRODUCTION"),
@@ -95,6 +99,7 @@ WORDS = {
         Kind.NO_ORDER: ("IDLE", "PRODUCTION"),
         Kind.MAINTENANCE: ("IDLE", "PRODUCTION"),
         Kind.BREAK: ("IDLE", "PRODUCTION"),
+        Kind.FREE: ("IDLE", "PRODUCTION"),
     },
 }
 SETUP_CODE = "S10"
@@ -117,9 +122,10 @@ class LineDay:
     starts_at: datetime
     seconds: int
     orders: tuple[Order, ...]
-    setups: tuple[tuple[int, int], ...]
-    maintenance: tuple[tuple[int, int], ...]
-    breaks: tuple[tuple[int, int], ...]
+    setups: tuple[Span, ...]
+    maintenance: tuple[Span, ...]
+    breaks: tuple[Span, ...]
+    free: tuple[Span, ...]
 
 
 @dataclass(frozen=True)
@@ -134,25 +140,23 @@ class StationDay:
     counted: np.ndarray  # rows good, scrap, rework; since the day began
 
 
-def plant_day(instant: datetime) -> date:
-    """The plant day that runs at an instant."""
-    return (instant.astimezone(ZONE) - timedelta(hours=DAY_STARTS_H)).date()
-
-
-def at_clock(day: date, hour: float) -> datetime:
-    """The instant, in UTC, of an hour by the site's clock; 26 is 02:00 on the next date."""
-    on = day + timedelta(days=int(hour // 24))
-    return datetime(on.year, on.month, on.day, int(hour % 24), tzinfo=ZONE).astimezone(UTC)
+def line_day(line: str, day: date, seed: int = SEED) -> LineDay:
+    return _line_day(line, day, seed, plant_calendar.calendar())
 
 
 @lru_cache(maxsize=256)
-def line_day(line: str, day: date, seed: int = SEED) -> LineDay:
+def _line_day(line: str, day: date, seed: int, _calendar) -> LineDay:
     found = next(one for one in LINES if one.line_id == line)
-    starts_at, ends_at = at_clock(day, DAY_STARTS_H), at_clock(day, DAY_STARTS_H + 24)
-    seconds = int((ends_at - starts_at).total_seconds())
+    starts_at = plant_calendar.starts_at(day)
+    seconds = int((plant_calendar.starts_at(day + plant_calendar.ONE_DAY) - starts_at).total_seconds())
+    worked = plant_calendar.worked(day)
+    if not worked:
+        return LineDay(starts_at, seconds, (), (), (), (), ((0, seconds),))
+    begun, ended = worked[0][0], worked[-1][1]
+    length = ended - begun
     random = np.random.default_rng([seed, LINES.index(found), day.toordinal()])
     cuts = np.sort(random.uniform(0.15, 0.85, int(random.integers(1, 4))))
-    edges = [0, *(int(cut * seconds) // 60 * 60 for cut in cuts), seconds]
+    edges = [begun, *(begun + int(cut * length) // 60 * 60 for cut in cuts), ended]
     products, orders, setups = list(found.cycles_s), [], []
     first = int(random.integers(0, len(products)))
     for n, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
@@ -166,28 +170,37 @@ def line_day(line: str, day: date, seed: int = SEED) -> LineDay:
         setups.append((start, start + setup_s))
     maintenance = []
     if random.random() < 0.12:
-        at = int(random.uniform(0.1, 0.8) * seconds) // 900 * 900
+        at = begun + int(random.uniform(0.1, 0.8) * length) // 900 * 900
         maintenance.append((at, at + int(random.integers(3, 7)) * 900))
-    breaks = [int((at_clock(day, hour) - starts_at).total_seconds()) for hour in BREAKS_AT_H]
+    edges = [0, *(at for span in worked for at in span), seconds]
+    free = tuple((a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b)
     return LineDay(
-        starts_at,
-        seconds,
-        tuple(orders),
-        tuple(setups),
-        tuple(maintenance),
-        tuple((at, at + BREAK_S) for at in breaks),
+        starts_at, seconds, tuple(orders), tuple(setups), tuple(maintenance), tuple(plant_calendar.breaks(day)), free
     )
 
 
-@lru_cache(maxsize=64)
+def bearing_stops(station: str, day: date, seed: int = SEED) -> Iterator[tuple[Bearing, Span]]:
+    """The bearings that fail or are replaced on a plant day, with the seconds for which the station stands for it."""
+    begun, ended = plant_calendar.starts_at(day), plant_calendar.starts_at(day + plant_calendar.ONE_DAY)
+    for one in plant_bearings.bearings(station, seed, ended):
+        if begun <= one.stopped_at < ended:
+            yield one, tuple(int((at - begun).total_seconds()) for at in (one.stopped_at, one.replaced_at))
+
+
 def station_day(station: str, day: date, seed: int = SEED) -> StationDay:
+    return _station_day(station, day, seed, plant_calendar.calendar())
+
+
+@lru_cache(maxsize=64)
+def _station_day(station: str, day: date, seed: int, _calendar) -> StationDay:
     line = STATIONS[station]
     shared = line_day(line.line_id, day, seed)
     random = np.random.default_rng([seed, 100 + list(STATIONS).index(station), day.toordinal()])
     kind = np.zeros(shared.seconds, dtype=np.int8)
     code = np.zeros(shared.seconds, dtype=np.int16)
     order = np.full(shared.seconds, -1, dtype=np.int16)
-    codes = ("", SETUP_CODE, *line.faults, *line.short_stops)
+    drawn_codes = ("", SETUP_CODE, *line.faults, *line.short_stops)
+    codes = (*drawn_codes, plant_bearings.CODE)
 
     def paint(what: Kind, spans, raised: int | np.ndarray = 0) -> None:
         for n, (start, end) in enumerate(spans):
@@ -201,17 +214,20 @@ def station_day(station: str, day: date, seed: int = SEED) -> StationDay:
 
     paint(Kind.WAIT, drawn(14, lambda n: random.integers(30, 240, n)))
     short = drawn(20, lambda n: random.integers(12, int(line.micro_stop_s * 0.9), n))
-    paint(Kind.SHORT_STOP, short, random.integers(2 + len(line.faults), len(codes), len(short)))
+    paint(Kind.SHORT_STOP, short, random.integers(2 + len(line.faults), len(drawn_codes), len(short)))
     faults = drawn(5, lambda n: np.clip(random.exponential(700, n), line.micro_stop_s + 30, 4500).astype(int))
     paint(Kind.FAULT, faults, random.integers(2, 2 + len(line.faults), len(faults)))
     paint(Kind.SETUP, shared.setups, 1)
+    repairs = list(bearing_stops(station, day, seed))
+    paint(Kind.FAULT, [span for one, span in repairs if one.end == "failed"], len(drawn_codes))
     for n, one in enumerate(shared.orders):
         order[one.starts_s : one.ends_s] = n
     kind[order < 0], code[order < 0] = Kind.NO_ORDER, 0
     if line.vocabulary == "mtconnect":
         paint(Kind.UNAVAILABLE, drawn(0.06, lambda n: random.integers(600, 1500, n)))
-    paint(Kind.MAINTENANCE, shared.maintenance)
+    paint(Kind.MAINTENANCE, [*shared.maintenance, *(span for one, span in repairs if one.end != "failed")])
     paint(Kind.BREAK, shared.breaks)
+    paint(Kind.FREE, shared.free)
     return StationDay(shared.starts_at, kind, code, codes, order, _counted(station, shared, kind, order, random))
 
 
@@ -239,72 +255,15 @@ def _counted(station: str, shared: LineDay, kind: np.ndarray, order: np.ndarray,
     return counted
 
 
-@lru_cache(maxsize=4096)
-def made_on(station: str, day: date, seed: int = SEED) -> tuple[int, int, int]:
-    """Good, scrap and rework units of a plant day."""
-    return tuple(int(n) for n in station_day(station, day, seed).counted[:, -1])
-
-
-@lru_cache(maxsize=4096)
 def made_before(station: str, day: date, seed: int = SEED) -> tuple[int, int, int]:
-    """Units since the counters began: with the first plant day of the month."""
+    """Good, scrap and rework units since the counters began: with the first plant day of the month."""
+    return _made_before(station, day, seed, plant_calendar.calendar())
+
+
+@lru_cache(maxsize=4096)
+def _made_before(station: str, day: date, seed: int, calendar) -> tuple[int, int, int]:
     if day.day == 1:
         return 0, 0, 0
     yesterday = day - timedelta(days=1)
-    before, more = made_before(station, yesterday, seed), made_on(station, yesterday, seed)
-    return tuple(a + b for a, b in zip(before, more, strict=True))
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What the controller of a station shows."""
-
-    execution: str
-    mode: str
-    fault_code: str
-    good_count: int
-    scrap_count: int
-    rework_count: int
-
-
-MEASUREMENTS = tuple(Shown.__dataclass_fields__)
-COUNTS = ("good_count", "scrap_count", "rework_count")
-
-
-def shown(station: str, at: datetime, seed: int = SEED) -> Shown:
-    """What the station shows at a whole second."""
-    day = plant_day(at)
-    found = station_day(station, day, seed)
-    n = int((at - found.starts_at).total_seconds())
-    kind = Kind(found.kind[n])
-    execution, mode = WORDS[STATIONS[station].vocabulary][kind]
-    raised = found.codes[found.code[n]]
-    counts = np.add(made_before(station, day, seed), found.counted[:, n + 1]) % MODULUS  # with what this second made
-    return Shown(execution, mode, raised or "none", *(int(count) for count in counts))
-
-
-def truth(tag_id: str, at: np.ndarray, seed: int = SEED) -> tuple[np.ndarray, np.ndarray]:
-    """What a tag showed at many times (microseconds): texts or whole numbers, and their qualities, which are good."""
-    station, measurement = tag_id.split(".", 1)
-    at = np.asarray(at, dtype=np.int64)
-    values = np.empty(len(at), dtype=object if measurement in ("execution", "mode", "fault_code") else np.int64)
-    hours = at // (3600 * SECOND)
-    for hour in np.unique(hours):  # an hour lies in one plant day
-        day = plant_day(datetime.fromtimestamp(int(hour) * 3600, UTC))
-        rows = np.flatnonzero(hours == hour)
-        found = station_day(station, day, seed)
-        n = at[rows] // SECOND - int(found.starts_at.timestamp())
-        if measurement in COUNTS:
-            row = COUNTS.index(measurement)
-            values[rows] = (made_before(station, day, seed)[row] + found.counted[row][n + 1]) % MODULUS
-        elif measurement == "fault_code":
-            values[rows] = np.array([code or "none" for code in found.codes], dtype=object)[found.code[n]]
-        else:
-            values[rows] = words_of(station)[found.kind[n], ("execution", "mode").index(measurement)]
-    return values, np.zeros(len(at), dtype=np.int64)
-
-
-def words_of(station: str) -> np.ndarray:
-    """Execution and mode by kind, as an array of texts."""
-    words = WORDS[STATIONS[station].vocabulary]
-    return np.array([words.get(kind, ("", "")) for kind in Kind], dtype=object)
+    before, more = _made_before(station, yesterday, seed, calendar), station_day(station, yesterday, seed).counted
+    return tuple(a + int(b) for a, b in zip(before, more[:, -1], strict=True))

@@ -10,10 +10,11 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from demo import plant_line
-from demo.plant_line import SEED, STATIONS, Kind, Line, at_clock
+from demo import plant_bearings, plant_calendar, plant_line
+from demo.plant_calendar import ONE_DAY
+from demo.plant_line import SEED, STATIONS, Kind, Line
+from include.periods import Period
 
-SHIFTS = ((1, "Early", 6, 14), (2, "Late", 14, 22), (3, "Night", 22, 30))  # hours by the site's clock
 CATEGORIES = {
     Kind.PRODUCE: "production",
     Kind.WAIT: "down",
@@ -24,8 +25,9 @@ CATEGORIES = {
     Kind.UNAVAILABLE: "no_data",
     Kind.MAINTENANCE: "planned",
     Kind.BREAK: "planned",
+    Kind.FREE: "free",  # in no shift
 }
-NAMES = ("production", "setup", "delay", "down", "no_data", "planned")
+NAMES = ("production", "setup", "delay", "down", "no_data", "planned", "free")
 _CATEGORY_OF = np.array([NAMES.index(CATEGORIES[kind]) for kind in Kind], dtype=np.int8)
 DELAY = NAMES.index("delay")
 
@@ -42,11 +44,6 @@ class Stop:
     @property
     def seconds(self) -> int:
         return int((self.ended_at - self.started_at).total_seconds())
-
-
-def shift_bounds(day: date) -> list[tuple[int, datetime, datetime]]:
-    """Number, start and end of the shifts of a plant day, in UTC."""
-    return [(number, at_clock(day, start), at_clock(day, end)) for number, _, start, end in SHIFTS]
 
 
 def stops(station: str, first: date, last: date, seed: int = SEED) -> Iterator[Stop]:
@@ -68,45 +65,40 @@ def by_shift(first: date, last: date, seed: int = SEED, as_of: datetime | None =
 
     A micro-stop counts in the shift in which it begins.
     """
-    rows = []
-    for station, line in STATIONS.items():
-        short: dict[datetime, None] = {
-            stop.started_at: None for stop in stops(station, first, last, seed) if stop.seconds < line.micro_stop_s
-        }
-        for n in range((last - first).days + 1):
-            day = first + timedelta(days=n)
-            found = plant_line.station_day(station, day, seed)
-            for number, starts_at, ends_at in shift_bounds(day):
-                if as_of and ends_at > as_of:
-                    continue
-                a, b = (int((at - found.starts_at).total_seconds()) for at in (starts_at, ends_at))
-                rows.append(_row(line, station, day, number, found, a, b, seed))
-                rows[-1]["micro_stops"] = sum(starts_at <= at < ends_at for at in short)
+    days = [first + n * ONE_DAY for n in range((last - first).days + 1)]
+    shifts = [one for day in days for one in plant_calendar.shifts(day) if not as_of or one.ends_at <= as_of]
+    rows = [_row(line, station, one, seed) for station, line in STATIONS.items() for one in shifts]
     return pa.Table.from_pylist(rows)
 
 
-def _row(line: Line, station: str, day: date, shift: int, found: plant_line.StationDay, a: int, b: int, seed: int):
-    seconds = np.bincount(_CATEGORY_OF[found.kind[a:b]], minlength=len(NAMES))
-    made = found.counted[:, b] - found.counted[:, a]
+def _row(line: Line, station: str, shift: Period, seed: int) -> dict[str, object]:
+    seconds, made = np.zeros(len(NAMES), dtype=np.int64), np.zeros(3, dtype=np.int64)
+    ideal_ms = micro_stops = 0
+    for day, a, b in plant_calendar.slices(shift):
+        found = plant_line.station_day(station, day, seed)
+        seconds += np.bincount(_CATEGORY_OF[found.kind[a:b]], minlength=len(NAMES))
+        made += found.counted[:, b] - found.counted[:, a]
+        for one in plant_line.line_day(line.line_id, day, seed).orders:
+            first, last = (min(max(at, a), b) for at in (one.starts_s, one.ends_s))
+            units = int((found.counted[:, last] - found.counted[:, first]).sum())
+            ideal_ms += plant_line.ideal_cycle_ms(station, one.product_id) * units
+        for stop in stops(station, day, day, seed):
+            at = int((stop.started_at - found.starts_at).total_seconds())
+            micro_stops += a <= at < b and stop.seconds < line.micro_stop_s
     good, scrap, rework = (int(n) for n in made)
-    orders = plant_line.line_day(line.line_id, day, seed).orders
-    ideal_ms = 0
-    for one in orders:
-        first, last = (min(max(at, a), b) for at in (one.starts_s, one.ends_s))
-        units = int((found.counted[:, last] - found.counted[:, first]).sum())
-        ideal_ms += plant_line.ideal_cycle_ms(station, one.product_id) * units
     said = dict(zip(NAMES, (int(n) for n in seconds), strict=True))
-    busy_s = b - a - said["planned"]
+    planned_operation_s = int(seconds.sum())
+    busy_s = planned_operation_s - said["planned"]
     known_s, total = busy_s - said["no_data"], good + scrap + rework
     availability = said["production"] / known_s if known_s else None
     effectiveness = ideal_ms / 1000 / said["production"] if said["production"] else None
     quality = good / total if total else None
     factors = (availability, effectiveness, quality)
     return {
-        "shift_id": f"{day.isoformat()}.{shift}",
+        "shift_id": shift.name,
         "line_id": line.line_id,
         "station_id": station,
-        "planned_operation_time_s": b - a,
+        "planned_operation_time_s": planned_operation_s,
         "planned_busy_time_s": busy_s,
         "no_data_s": said["no_data"],
         "actual_production_time_s": said["production"],
@@ -121,4 +113,36 @@ def _row(line: Line, station: str, day: date, shift: int, found: plant_line.Stat
         "effectiveness": effectiveness,
         "quality": quality,
         "oee": None if None in factors else availability * effectiveness * quality,
+        "micro_stops": micro_stops,
     }
+
+
+def bearings(first: date, last: date, seed: int = SEED) -> pa.Table:
+    """One row per bearing that was in a station between two plant days: fitted, begins to wear, fails, is replaced.
+
+    `lead_s` is the warning that its signals can give: from the onset of wear to the failure. One that was replaced in
+    time has none, nor a failure. `work_order_id` names the job in the MES.
+    """
+    begun, ended = plant_calendar.starts_at(first), plant_calendar.starts_at(last + ONE_DAY)
+    rows = []
+    for station, line in STATIONS.items():
+        for one in plant_bearings.bearings(station, seed, ended):
+            if one.replaced_at <= begun or one.fitted_at >= ended:
+                continue
+            failed_at = one.stopped_at if one.end == "failed" else None
+            rows.append(
+                {
+                    "station_id": station,
+                    "line_id": line.line_id,
+                    "bearing": one.number,
+                    "end": one.end,
+                    "fitted_at": one.fitted_at,
+                    "onset_at": one.onset_at,
+                    "failed_at": failed_at,
+                    "stopped_at": one.stopped_at,
+                    "replaced_at": one.replaced_at,
+                    "lead_s": int((failed_at - one.onset_at).total_seconds()) if failed_at else None,
+                    "work_order_id": one.work_order_id,
+                }
+            )
+    return pa.Table.from_pylist(rows)

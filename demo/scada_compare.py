@@ -10,13 +10,18 @@ from datetime import datetime
 
 import numpy as np
 
-from demo import plant_line
+from demo import plant_shown
 from demo.plant_line import STATIONS
 from demo.scada import GOOD, SECOND, moment, truth
-from demo.scada_tags import PLANT_SOURCE, Row, line_rows, well_rows
+from demo.scada_tags import AGENT_SOURCE, PLANT_SOURCE, Row, line_rows, well_rows
 from demo.simulators import read_runs, simulator_dir
 
-SIMULATORS = {"field_scada": "opcua", "field_rtu": "modbus", PLANT_SOURCE: "line"}  # by source
+SIMULATORS = {  # by source
+    "field_scada": "opcua",
+    "field_rtu": "modbus",
+    PLANT_SOURCE: "line",
+    AGENT_SOURCE: "mtconnect",
+}
 OUT_OF_RANGE, NO_COMMUNICATION, NOT_CONNECTED = 0x803C0000, 0x80310000, 0x808A0000
 POLL_S = 2  # a polled value may be this much older than its time, which is the reader's
 
@@ -132,8 +137,7 @@ def _is_true(tag_id: str, stored: Stored, at: np.ndarray) -> np.ndarray:
 def true_at(tag_id: str, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The truth of any tag of the demo as the mirror stores it: a NaN is a bad quality there."""
     if tag_id.split(".", 1)[0] in STATIONS:
-        values, quality = plant_line.truth(tag_id, at)
-        return (values if values.dtype == object else values.astype(float)), quality
+        return plant_shown.truth(tag_id, at)
     values, quality = truth(tag_id, at)
     return values, np.where(np.isnan(values) & (quality == GOOD), OUT_OF_RANGE, quality)
 

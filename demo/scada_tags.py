@@ -17,6 +17,7 @@ from pathlib import Path
 from demo.network import FIELDS, WATER_INJECTOR, Network, build_network
 from demo.operator import DAYS, SEED, WELLS
 from demo.plant_line import STATIONS
+from demo.plant_signals import SIGNALS
 from include.settings import ROOT
 
 NAMESPACE = "urn:hnai:demo:scada"
@@ -24,7 +25,8 @@ ENTERPRISE = "hnai"
 OWNER = "field-automation"
 ENERGYPACK = ROOT / "dbt" / "seeds" / "energypack" / "energypack_tags.csv"
 FACTORYPACK = ROOT / "dbt" / "seeds" / "factorypack" / "factorypack_tags.csv"
-PLANT_SOURCE = "plant_lines"
+PLANT_SOURCE = "plant_lines"  # the lines that publish by themselves
+AGENT_SOURCE = "plant_machining"  # the MTConnect agent of the line whose controllers speak it
 STRIDE = 8  # registers that the terminal unit of a field keeps for each well
 
 
@@ -164,27 +166,45 @@ def line_rows() -> list[Row]:
         "scrap_count": ("long", "65535", f"Scrapped {counter}"),
         "rework_count": ("long", "65535", f"To be reworked: {counter}"),
     }
-    return [
-        Row(
-            tag_id=f"{station}.{name}",
-            path=f"{PLANT_PATH}/{line.name.lower()}/{station.lower()}/{name}",
-            asset_id=station,
-            measurement=name,
-            source=PLANT_SOURCE,
-            address="",
-            data_type=data_type,
-            unit="1",
-            range_low="0" if high else "",
-            range_high=high,
-            deadband="",
-            deadband_type="",
-            sampling_ms="1000",
-            owner=line.name.lower(),
-            description=description,
-        )
-        for station, line in STATIONS.items()
-        for name, (data_type, high, description) in told.items()
-    ]
+    rows = []
+    for station in STATIONS:
+        for name, (data_type, high, description) in told.items():
+            low = "0" if high else ""
+            rows.append(_line_row(station, name, data_type, description, range_low=low, range_high=high))
+        for signal in SIGNALS:
+            rows.append(
+                _line_row(
+                    station,
+                    signal.name,
+                    "double",
+                    signal.description,
+                    unit=signal.unit,
+                    range_low="0",
+                    range_high=f"{signal.high:g}",
+                    deadband=f"{signal.deadband:g}",
+                    deadband_type="absolute",
+                    sampling_ms="60000",
+                )
+            )
+    return rows
+
+
+def _line_row(station: str, name: str, data_type: str, description: str, **more: str) -> Row:
+    line = STATIONS[station]
+    is_agent = line.vocabulary == "mtconnect"
+    usual = {"unit": "1", "deadband": "", "deadband_type": "", "sampling_ms": "1000"}
+    return Row(
+        tag_id=f"{station}.{name}",
+        path=f"{PLANT_PATH}/{line.name.lower()}/{station.lower()}/{name}",
+        asset_id=station,
+        measurement=name,
+        source=AGENT_SOURCE if is_agent else PLANT_SOURCE,
+        address=f"{station}:{name}" if is_agent else "",
+        data_type=data_type,
+        owner=line.name.lower(),
+        description=description,
+        **(usual | more),
+    )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What can go wrong, as one small family. Every message says what to do next.
 
 HnaiError
+ ├─ BadSetting                       a variable of the environment or of .env
  ├─ MissingSecret, UnsafeSecret      settings
  ├─ DeclarationError                 a YAML or seed entry that cannot be used
  ├─ LakehouseError
@@ -35,6 +36,14 @@ class MissingSecret(HnaiError):
 class UnsafeSecret(HnaiError):
     def __init__(self, path: Path) -> None:
         super().__init__(f"Others can read the secret file {path}. Run: chmod 600 {path}")
+
+
+class BadSetting(HnaiError, SystemExit):
+    """A setting that cannot be used. Nothing runs without: uncaught, it ends the program with its message alone."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = message
 
 
 class DeclarationError(HnaiError):

@@ -289,13 +289,28 @@ def between(rule: Periods, first: str, last: str) -> list[Period]:
     for name in dict.fromkeys((first, last)):
         if "." in name and name not in {p.name for p in found}:
             there = ", ".join(p.name for p in rule.on(date_of(name))) or "none"
-            raise DeclarationError(f"The calendar has no shift {name}; of {date_of(name)} it has {there}")
+            raise DeclarationError(
+                f"The calendar has no shift {name}; of {date_of(name)} it has {there}{_why_none(rule, date_of(name))}"
+            )
     lowest = first if "." in first else ""
     highest = last if "." in last else f"{last}~"
     found = [p for p in found if lowest <= p.name <= highest]
     if not found and days:
-        raise DeclarationError(f"The calendar has no shift from {first} to {last}: free days or holidays")
+        why = _why_none(rule, start) or _why_none(rule, end) or ": free days or holidays"
+        raise DeclarationError(f"The calendar has no shift from {first} to {last}{why}")
     return found
+
+
+def _why_none(rule: Periods, day: date) -> str:
+    """What to say of a date on which no line of a shift pattern holds; nothing where one does."""
+    if not isinstance(rule, Shifts):
+        return ""
+    first, last = rule._bounds
+    if day < first:
+        return f". Its pattern begins on {first}: for earlier shifts set an earlier valid_from in the shifts seed"
+    if day > last:
+        return f". Its pattern ends on {last}: for later shifts move valid_to in the shifts seed, or add a line"
+    return ""
 
 
 def names(periods: Iterable[Period]) -> list[str]:

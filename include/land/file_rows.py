@@ -245,7 +245,8 @@ class Rows:
         for name in self.feed.key:
             base = name.removesuffix("_utc")
             column = next(c for c in self.feed.columns if c.name in (name, base))
-            needed[name] = column.header
+            if not column.optional:  # an empty one is a value of its own
+                needed[name] = column.header
         for name, header in needed.items():
             if self.columns[name].null_count:
                 for place in pc.indices_nonzero(pc.is_null(self.columns[name])).to_pylist():

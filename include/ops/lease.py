@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from include.errors import LeaseLost
+from include.errors import HnaiError, LeaseLost
 from include.settings import postgres_dsn, settings
 
 log = logging.getLogger(__name__)
@@ -118,17 +118,26 @@ def is_held(connection: psycopg.Connection, name: str) -> bool:
     return bool(row and row[0])
 
 
+def _connected(name: str) -> psycopg.Connection:
+    dsn = postgres_dsn("hnai", "hnai")
+    try:
+        return psycopg.connect(dsn, autocommit=True, application_name=f"lease {name}"[:63])
+    except psycopg.OperationalError as error:
+        raise HnaiError(
+            f"The lease {name!r} cannot be asked for: PostgreSQL does not answer "
+            f"({str(error).strip().splitlines()[0]}). Is the platform up? make status"
+        ) from error
+
+
 @contextmanager
 def hold(name: str, holder: str, try_number: int = 1, *, wait_s: float | None = None) -> Iterator[Lease]:
     """Hold the lease `name` for the length of the block, renewed while the process lives.
 
     `holder` is the run, `try_number` its attempt. Waits up to `wait_s` (three lease times unless given) for
-    another holder, then raises `LeaseLost`.
+    another holder, then raises `LeaseLost`; `HnaiError` where PostgreSQL does not answer.
     """
     wait_s = settings.lease_s * 3 if wait_s is None else wait_s
-    with psycopg.connect(
-        postgres_dsn("hnai", "hnai"), autocommit=True, application_name=f"lease {name}"[:63]
-    ) as connection:
+    with _connected(name) as connection:
         connection.execute(f"set idle_in_transaction_session_timeout = '{_GUARD_TIMEOUT_S}s'")
         with connection.transaction():
             connection.execute("select pg_advisory_xact_lock(5412201)")  # two first users at once

@@ -322,7 +322,7 @@ async def run_until_told(bridge: Bridge) -> None:
 def main() -> None:
     parser = ArgumentParser(prog="python -m include.ot.bridge", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "source", metavar="SOURCE", help=f"one of: {', '.join(s.name for s in sources() if s.has_bridge)}"
+        "source", metavar="SOURCE", help=f"one of: {', '.join(s.name for s in sources() if s.can_be_read)}"
     )
     name = parser.parse_args().source
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

@@ -386,8 +386,17 @@ def _output(path: Path | None) -> Any:
         yield sys.stdout
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as out:
-        yield out
+    half = path.with_name(f".{path.name}.half")
+    try:
+        with half.open("w", newline="", encoding="utf-8") as out:
+            yield out
+    except Exception:  # the file stays as it was; who stops it by hand gets what was found
+        half.unlink()
+        raise
+    except BaseException:
+        half.replace(path)
+        raise
+    half.replace(path)
 
 
 if __name__ == "__main__":

@@ -157,9 +157,12 @@ def due(at: datetime, limit: int) -> list[OpenGap]:
 def why_not(name: str) -> str | None:
     """Why no gap of a source can ever be filled; None where one may, empty where nobody declares the source."""
     try:
-        kind = source(name).kind
+        asked = source(name)
     except DeclarationError:
         return ""
+    if asked.can_be_read and not asked.has_bridge:
+        return f"{name} is read by a bridge elsewhere and cannot be asked from here"
+    kind = asked.kind
     return None if kind in HISTORY_KINDS else f"{name} keeps no history ({kind})"
 
 

@@ -1,5 +1,8 @@
 """How each tag is, by hour: `ot.tag_health`, and a table for on-call.
 
+A tag is stale when its source was silent for `settings.ot.stale_s`; one with a `silence_s` in the dictionary, when it
+was silent itself for so long. A value that is steady, and sent on change alone, is not stale.
+
 An hour is counted again whenever readings or gaps of it came in, however late: its rows are replaced whole. The commit
 that does so says up to which commit of `ot.readings` it looked: nothing is left out and nothing is counted twice.
 
@@ -104,6 +107,18 @@ seen as (
     select looked.tag_id, looked.hour_at, max(counted.last_observed_at) as seen_at
     from looked inner join counted on counted.tag_id = looked.tag_id and counted.hour_at <= looked.hour_at
     group by all
+),
+
+counted_of_source as (
+    select dictionary.source, counted.hour_at, max(counted.last_observed_at) as last_observed_at
+    from counted inner join dictionary using (tag_id)
+    group by all
+),
+
+source_seen as (
+    select hours.hour_at, counted_of_source.source, max(counted_of_source.last_observed_at) as source_seen_at
+    from hours inner join counted_of_source on counted_of_source.hour_at <= hours.hour_at
+    group by all
 )
 
 select
@@ -119,7 +134,14 @@ select
     last.value_double as last_value_double,
     last.value_text as last_value_text,
     last.value_bool as last_value_bool,
-    looked_until > hour_at and coalesce(seen_at <= looked_until - $stale, true) as is_stale,
+    looked_until > hour_at and coalesce(
+        case
+            when silence_s is not null then seen_at <= looked_until - silence_s * interval 1 second
+            when is_declared then source_seen_at <= looked_until - $stale
+            else seen_at <= looked_until - $stale
+        end,
+        true
+    ) as is_stale,
     coalesce(gap_s, 0.0) as gap_s,
     is_declared is not null as is_declared,
     $as_of as looked_at
@@ -128,6 +150,7 @@ left join counted using (tag_id, hour_at)
 left join seen using (tag_id, hour_at)
 left join gaps using (tag_id, hour_at)
 left join dictionary using (tag_id)
+left join source_seen using (hour_at, source)
 order by hour_at, tag_id
 """
 
@@ -246,6 +269,8 @@ def _dictionary(declared: Sequence[Tag]) -> pa.Table:
     return pa.table(
         {
             "tag_id": pa.array([tag.tag_id for tag in declared], pa.string()),
+            "source": pa.array([tag.source for tag in declared], pa.string()),
+            "silence_s": pa.array([tag.silence_s for tag in declared], pa.float64()),
             "range_low": pa.array([tag.range_low for tag in declared], pa.float64()),
             "range_high": pa.array([tag.range_high for tag in declared], pa.float64()),
             "is_declared": pa.array([True] * len(declared), pa.bool_()),
@@ -258,8 +283,9 @@ def _rows(
 ) -> pa.Table:
     """The rows of some hours, from all that the tables hold of them."""
     stale = timedelta(seconds=settings.ot.stale_s)
+    longest = max((timedelta(seconds=tag.silence_s) for tag in tags() if tag.silence_s), default=stale)
     con.register("hours", pa.table({"hour_at": pa.array(hours, _INSTANT)}))
-    con.register("held", lake.batches(readings, _within(hours, before=stale), _COLUMNS))
+    con.register("held", lake.batches(readings, _within(hours, before=max(stale, longest)), _COLUMNS))
     con.execute("drop table if exists counted")
     con.execute(_COUNTED)
     overlapping = And(LessThan("from_at", (hours[-1] + HOUR).isoformat()), GreaterThan("to_at", hours[0].isoformat()))
@@ -304,18 +330,37 @@ def conditions(now: datetime) -> list[Condition]:
         for row in rows.sort_by("hour_at").to_pylist():
             held.setdefault(row["tag_id"], []).append(row)
     declared = {tag.tag_id: tag for tag in tags()}
-    found = [_condition(tag_id, declared.get(tag_id), held.get(tag_id, []), now) for tag_id in {*declared, *held}]
+    heard: dict[str, datetime] = {}  # by source
+    for tag_id, tag in declared.items():
+        if seen := _last_seen(held.get(tag_id, [])):
+            heard[tag.source] = max(heard.get(tag.source, seen["last_observed_at"]), seen["last_observed_at"])
+    found = [
+        _condition(tag_id, tag, held.get(tag_id, []), heard.get(tag.source) if tag else None, now)
+        for tag_id in {*declared, *held}
+        for tag in [declared.get(tag_id)]
+    ]
     return sorted(found, key=lambda one: (one.worst, one.tag_id))
 
 
-def _condition(tag_id: str, tag: Tag | None, rows: list[dict[str, Any]], now: datetime) -> Condition:
-    seen = max((row for row in rows if row["last_observed_at"]), key=lambda row: row["last_observed_at"], default=None)
+def _last_seen(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return max((row for row in rows if row["last_observed_at"]), key=lambda row: row["last_observed_at"], default=None)
+
+
+def _condition(
+    tag_id: str, tag: Tag | None, rows: list[dict[str, Any]], heard_at: datetime | None, now: datetime
+) -> Condition:
+    """`heard_at`: when the tag's source was last heard, by whatever tag of it."""
+    seen = _last_seen(rows)
     recent = [row for row in rows if now - 2 * HOUR < row["hour_at"] <= now]  # this hour and the one before
     count = {name: sum(row[name] for row in recent) for name in ("readings", "bad", "out_of_range", "gap_s")}
-    silent_s = (now - seen["last_observed_at"]).total_seconds() if seen else float("inf")
+    is_by_source = tag is not None and tag.silence_s is None
+    last = heard_at if is_by_source else seen and seen["last_observed_at"]
+    silent_s = (now - last).total_seconds() if last and seen else float("inf")
+    who = f"source {tag.source} silent" if is_by_source else "silent"
+    limit_s = tag.silence_s if tag and tag.silence_s else settings.ot.stale_s
     share = count["bad"] / count["readings"] if count["readings"] else 0.0
     whats = [
-        (silent_s > settings.ot.stale_s, f"silent for {_age(silent_s)}" if seen else "not seen for two days"),
+        (silent_s > limit_s, f"{who} for {_age(silent_s)}" if seen else "not seen for two days"),
         (share >= BAD_SHARE, f"{share:.0%} bad"),
         (count["gap_s"] >= GAP_S, f"gaps of {count['gap_s']:.0f} s"),
         (count["out_of_range"] > 0, f"{count['out_of_range']} out of range"),

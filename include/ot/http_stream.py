@@ -12,6 +12,7 @@ from include.errors import OtError
 MOST_HEADERS = 200
 MOST_BYTES = 256 * 2**20  # of one document
 READ = 64 * 1024
+ADVICE = "Is the server up, and are host and port in the source's YAML (or HNAI_OT__URLS) its own?"
 
 
 class HttpProblem(OtError):
@@ -129,9 +130,9 @@ async def get(url: str, timeout_s: float, silence_s: float) -> Answer:
             secure = ssl.create_default_context() if is_secure else None
             reader, writer = await asyncio.open_connection(host, port, limit=2**20, ssl=secure)
     except TimeoutError as error:
-        raise HttpProblem(f"{at} does not take the connection") from error
+        raise HttpProblem(f"{at} does not take the connection. {ADVICE}") from error
     except OSError as error:
-        raise HttpProblem(f"{at}: {error.strerror or error}") from error
+        raise HttpProblem(f"{at}: {error.strerror or error}. {ADVICE}") from error
     answer = Answer(0, {}, timeout_s, reader, writer)
     try:
         writer.write(
@@ -141,7 +142,7 @@ async def get(url: str, timeout_s: float, silence_s: float) -> Answer:
         await answer._waited(writer.drain())
         words = (await answer._line()).split(None, 2)
         if len(words) < 2 or not words[0].startswith(b"HTTP/"):
-            raise HttpProblem(f"{at} does not speak HTTP: {b' '.join(words)[:60]!r}")
+            raise HttpProblem(f"{at} does not speak HTTP: {b' '.join(words)[:60]!r}. {ADVICE}")
         answer.status = _number(words[1].decode("latin-1"))
         headers: dict[str, str] = {}
         while line := await answer._line():

@@ -17,7 +17,7 @@ from pyiceberg.table import FileScanTask, Table, _to_arrow_batch_reader_via_file
 from pyiceberg.table.snapshots import Snapshot
 
 from include import lakehouse
-from include.lakehouse_upkeep import UPKEEP, forget_old_snapshots
+from include.lakehouse_upkeep import forget_old_snapshots, is_upkeep
 from include.land.raw_table import appended
 from include.ot.tables import GAPS, GAPS_TABLE, READINGS, READINGS_TABLE
 
@@ -79,7 +79,7 @@ def has_only_upkeep_since(readings: Table, snapshot_id: int | None) -> bool:
     """Whether the rows are those of a snapshot seen before: since then files were merged at most."""
     snapshot = readings.current_snapshot()
     while snapshot is not None and snapshot.snapshot_id != snapshot_id:
-        if UPKEEP not in _said(snapshot):
+        if not is_upkeep(snapshot):
             return False
         snapshot = readings.snapshot_by_id(snapshot.parent_snapshot_id) if snapshot.parent_snapshot_id else None
     return snapshot is not None or snapshot_id is None

@@ -67,7 +67,10 @@ TAG_HEALTH = pa.schema(
         ("last_value_double", pa.float64()),
         ("last_value_text", pa.string()),
         ("last_value_bool", pa.bool_()),
-        ("is_stale", pa.bool_()),  # silent for settings.ot.stale_s when the hour ended, or when it was last looked at
+        (
+            "is_stale",
+            pa.bool_(),
+        ),  # its source was silent, or it was for longer than it may, when the hour ended or was last looked at
         ("gap_s", pa.float64()),  # of the hour, covered by gaps that were not backfilled
         ("is_declared", pa.bool_()),  # in the dictionary when the row was made
         ("looked_at", _TIME),

@@ -37,9 +37,11 @@ class Tag:
     sampling_ms: int | None = None
     owner: str = ""
     description: str = ""
+    silence_s: float | None = None  # longest that a sound tag is silent; a column that a dictionary may leave out
 
 
-COLUMNS = tuple(field.name for field in fields(Tag))
+OPTIONAL = ("silence_s",)
+COLUMNS = tuple(field.name for field in fields(Tag) if field.name not in OPTIONAL)
 
 
 def tags(source: str | None = None) -> tuple[Tag, ...]:
@@ -93,7 +95,7 @@ def read(path: Path) -> Iterable[Tag]:
 
 
 def _tag(row: dict[str, str | None]) -> Tag:
-    row = {name: (row[name] or "").strip() for name in COLUMNS}
+    row = {name: (row.get(name) or "").strip() for name in (*COLUMNS, *OPTIONAL)}
     for name in ("tag_id", "path", "asset_id", "measurement", "source", "unit"):
         if not row[name]:
             raise ValueError(f"{name} is empty")
@@ -113,6 +115,9 @@ def _tag(row: dict[str, str | None]) -> Tag:
     sampling_ms = _float(row, "sampling_ms")
     if sampling_ms is not None and (sampling_ms <= 0 or sampling_ms != int(sampling_ms)):
         raise ValueError(f"sampling_ms {row['sampling_ms']!r} is not a whole number above 0")
+    silence_s = _float(row, "silence_s")
+    if silence_s is not None and silence_s <= 0:
+        raise ValueError(f"silence_s {row['silence_s']!r} is not above 0")
     return Tag(
         tag_id=row["tag_id"],
         path=row["path"],
@@ -129,6 +134,7 @@ def _tag(row: dict[str, str | None]) -> Tag:
         sampling_ms=None if sampling_ms is None else int(sampling_ms),
         owner=row["owner"],
         description=row["description"],
+        silence_s=silence_s,
     )
 
 

@@ -148,9 +148,10 @@ class Pki:
         for known in trusted:
             if known.der == der:
                 return known
-        path = self.rejected_dir / f"{shown.name}.der"
-        if not path.is_file():
-            _write(path, der)
+        waiting = next((known for known in self.rejected() if known.der == der), None)  # under whatever name
+        if waiting is None:
+            _write(self.rejected_dir / f"{shown.name}.der", der)
+        name = waiting.name if waiting else shown.name
         same = [k for k in trusted if k.application_uri and k.application_uri == shown.application_uri]
         if same:
             reason = (
@@ -162,7 +163,7 @@ class Pki:
                 f"The certificate of {url} is not trusted yet: {shown}. Compare the thumbprint with the one that the "
                 "server itself shows, then accept it"
             )
-        raise NotTrusted(f"{reason}: {command('trust', f'accept {shown.name}')}")
+        raise NotTrusted(f"{reason}: {command('trust', f'accept {name}')}")
 
     def accept(self, name: str) -> tuple[Certificate, list[Certificate]]:
         """Trust a certificate of `rejected/`; gives it, and what it replaces (same application URI), now rejected."""

@@ -275,3 +275,15 @@ def test_a_date_stands_for_its_shifts(first, last, closes):
 def test_a_shift_that_the_calendar_has_not_is_named():
     with pytest.raises(DeclarationError, match="no shift 2026-06-01.4; of 2026-06-01 it has 2026-06-01.1, "):
         between(THREE, "2026-06-01.4", "2026-06-01.4")
+
+
+def test_a_shift_from_before_the_pattern_begins_says_what_to_change():
+    since = date(2026, 1, 1)
+    one = LocalSpan(since, date(2026, 12, 31), frozenset(range(7)), 1, "Early", time(6), time(14))
+    pattern = Shifts("UTC", (one,))
+
+    for first, last in (("2025-12-30.1", "2025-12-30.1"), ("2025-12-01", "2025-12-02")):
+        with pytest.raises(DeclarationError, match="begins on 2026-01-01.*earlier valid_from"):
+            between(pattern, first, last)
+    with pytest.raises(DeclarationError, match="ends on 2026-12-31.*move valid_to"):
+        between(pattern, "2027-01-01.1", "2027-01-01.1")

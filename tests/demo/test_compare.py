@@ -50,13 +50,13 @@ def readings(lake_platform):
 
 def true_rows(tag_id: str, at: np.ndarray) -> list[tuple]:
     values, codes = true_at(tag_id, at)
-    plain = [v if isinstance(v, str) else None if np.isnan(v) else float(v) for v in values]
+    plain = [v if isinstance(v, str) else None if v is None or np.isnan(v) else float(v) for v in values]
     return [(tag_id, moment(t), v, int(q), "source") for t, v, q in zip(at, plain, codes, strict=True)]
 
 
 def test_a_mirror_is_compared_with_the_truth_of_each_reading(readings, capsys):
     at = microseconds(NOON) + np.arange(60) * SECOND
-    for simulator in ("opcua", "modbus", "line"):
+    for simulator in ("opcua", "modbus", "mtconnect", "line"):
         runs = Runs(simulator_dir() / f"{simulator}_runs.txt")
         runs.begin(int(at[0]))
         runs.reach(int(at[-1]))
@@ -66,11 +66,13 @@ def test_a_mirror_is_compared_with_the_truth_of_each_reading(readings, capsys):
         *true_rows("EAG-07.casing_pressure", at),
         *true_rows("MES-01.is_running", at[:1]),
         *true_rows("PKG-40.execution", at),
+        *true_rows("MCH-40.execution", at),
+        *true_rows("MCH-40.vibration_mm_per_s", at),
     )
 
     assert scada.main(["compare", *window]) == 0
     said = capsys.readouterr().out
-    assert "528 tags" in said and "readings          181" in said and "p95 2.0" in said
+    assert "564 tags" in said and "readings          301" in said and "p95 2.0" in said
 
     readings(("MES-01.casing_pressure", NOON, 1.0, 0, "source"))
     assert scada.main(["compare", *window, "--only", "MES-01.casing_pressure"]) == 1

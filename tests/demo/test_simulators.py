@@ -6,7 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,10 +24,14 @@ from demo.opcua_server import OVERFLOW, PlantServer, Point
 from demo.opcua_simulator import node_of
 from demo.scada import SECOND, microseconds, moment, truth
 from demo.scada_compare import Stored, compare_tag
-from demo.scada_tags import NAMESPACE, line_rows, registers, well_rows
+from demo.scada_tags import AGENT_SOURCE, NAMESPACE, PLANT_SOURCE, registers, well_rows
+from demo.scada_tags import line_rows as plant_rows
 from demo.simulators import now_us, read_runs, simulator_dir
 from include.ot.mqtt import RECORDER, Subscriber
+from include.ot.mtconnect import MtConnectClient
 from include.ot.reading import decode
+from include.ot.sources import source
+from include.ot.tags import tags
 from include.ot.topics import EVERYTHING
 from include.settings import secret, settings
 from stack.nats import _free_ports
@@ -300,6 +307,107 @@ def test_a_write_is_refused_and_counted_and_with_rights_it_is_only_counted(modbu
     modbus.__init__("demo.modbus_simulator", "--allow-writes")
     modbus.started("WRITES ARE ALLOWED")
     assert not asyncio.run(write())
+
+
+# The MTConnect agent
+
+
+class Kept:
+    """What a client hands on: samples as the mirror stores them, and gaps."""
+
+    def __init__(self) -> None:
+        self.samples, self.gaps = [], []
+
+    def put(self, samples) -> None:
+        self.samples += samples
+
+    def gap(self, tag_ids, from_at: datetime, to_at: datetime, cause: str) -> None:
+        self.gaps.append((cause, microseconds(from_at), microseconds(to_at)))
+
+    def state(self, is_connected: bool, detail) -> None:
+        self.is_connected = is_connected
+
+    def of(self, row) -> Stored:
+        found = [s for s in self.samples if s.tag_id == row.tag_id]
+        is_text = row.data_type == "text"
+        values = [s.value if is_text or s.value is None else float(s.value) for s in found]
+        return Stored(
+            np.array([microseconds(s.observed_at or s.received_at) for s in found]),
+            np.array(values, dtype=object if is_text else float),
+            np.array([s.quality for s in found]),
+            np.array([s.observed_at is not None for s in found]),
+        )
+
+
+def line_rows() -> list:
+    return [row for row in plant_rows() if row.source == PLANT_SOURCE]
+
+
+def agent_rows() -> list:
+    return [row for row in plant_rows() if row.source == AGENT_SOURCE]
+
+
+def test_the_agent_shows_the_truth_and_its_buffer_bridges_what_a_reader_missed():
+    """The client loses its connection again and again; the agent is killed once, and that time is told as a gap."""
+    simulator = Simulator("demo.mtconnect_simulator").started("data items of 4 devices")
+    kept = Kept()
+
+    async def mirror() -> int:
+        nonlocal simulator
+        client = MtConnectClient(replace(source(AGENT_SOURCE), options={"timeout_s": 2, "down_s": 60}), kept)
+        running = asyncio.create_task(client.run(tags(AGENT_SOURCE)))
+
+        async def more(than: int) -> None:
+            while len(kept.samples) < than:
+                await asyncio.sleep(0.1)
+
+        await more(len(agent_rows()))
+        for _ in range(3):
+            client._line._answer.abort()
+            await more(len(kept.samples) + 3)
+        simulator.kill()
+        simulator = Simulator("demo.mtconnect_simulator").started("data items of 4 devices")
+        await more(len(kept.samples) + len(agent_rows()) + 3)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return max(microseconds(s.observed_at) for s in kept.samples if s.observed_at)
+
+    last = asyncio.run(asyncio.wait_for(mirror(), 240))
+    simulator.end()
+
+    assert [cause for cause, *_ in kept.gaps] == ["connection_lost"]
+    spans = list(read_runs(simulator_dir() / "mtconnect_runs.txt"))
+    for row in agent_rows():
+        told = [(begun, ended) for _, begun, ended in kept.gaps]
+        found = compare_tag(row, kept.of(row), spans, told, 0, last, 0)
+        assert (found.different, found.off_s) == (0, 0), found
+
+
+def test_the_agent_answers_nothing_but_get_and_says_what_is_wrong():
+    simulator = Simulator("demo.mtconnect_simulator").started("data items of 4 devices")
+
+    def ask(target: str, method: str = "GET") -> tuple[int, bytes]:
+        request = urllib.request.Request(f"{settings.own('mtconnect_simulator')}/{target}", method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    assert ask("probe")[1].count(b"<DataItem ") == len(agent_rows())
+    assert ask("current")[1].count(b"sequence=") == len(agent_rows())
+    assert ask("sample?from=1&count=5")[1].count(b"sequence=") == 5
+    refused = [
+        ask("current", "PUT"),
+        ask("sample?from=999999"),
+        ask("sample?count=x"),
+        ask("asset"),
+        ask("current?path=//x"),
+    ]
+    assert [status for status, _ in refused] == [405, 404, 400, 404, 400]
+    assert all(b"<Error errorCode=" in body for _, body in refused)
+    simulator.end()
+    assert requests("mtconnect")["writes"] == 1
 
 
 # The line

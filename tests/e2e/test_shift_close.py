@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from demo import plant_truth
+from demo import plant_calendar, plant_truth
 from demo.plant import fill, first_day, history, mes_dsn
 from demo.plant_line import SEED
 from demo.plant_mes import Plant
@@ -74,15 +74,16 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(site) -> Shop:
-    """Two days of the plant, its shifts closed as one range."""
+    """Some days of the plant, their shifts closed as one range."""
     now = datetime.now(UTC)
     shifts = calendar(CALENDAR).periods
     last = shifts.last_ended(now - timedelta(minutes=5))
-    plant = Plant(SEED, first_day(now, 3))
+    plant = Plant(SEED, first_day(now, 4))
     fill(mes_dsn(), plant, now)
     history(now)
     site.airflow.wait_for([DAG, "land_mes"])
-    found = Shop(site, f"{plant.start + timedelta(days=1)}.1", last.name)
+    first = shifts.after(plant_calendar.starts_at(plant.start + timedelta(days=1)))  # a holiday has none
+    found = Shop(site, first.name, last.name)
     found.land()
     assert found.close(found.first, found.last, "first close") == "success", found.failed()
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from include.catalog import feed, feeds
-from include.land.file_open import BadFile, open_file
+from include.land.file_open import BadFile, Opened, open_file
 from include.land.file_read import read_cells
 from include.land.file_rows import Parsed, parse
 from tests.land_files.samples import (
@@ -165,6 +165,20 @@ def test_a_row_without_a_key(read):
     found = read(daily(well_day("2014-04-07"), well_day("2014-04-07", well=""), well_day("")), "production.csv")
 
     assert [r.reason for r in found.rejected] == ["key column WELL_BORE_CODE is empty", "key column DATEPRD is empty"]
+
+
+def test_an_optional_part_of_a_key_may_be_empty_and_tells_rows_apart():
+    """Two orders begin in one minute, and a count names none; the same order twice with other units is held back."""
+    declared = feed("plant_files.machine_counts")
+    head = "station_id,from_at,to_at,good_units,order_id\n"
+    row = "F1,2024-05-07 06:00:00,2024-05-07 07:00:00"
+    lines = [f"{row},10,A", f"{row},20,B", f"{row},30,", f"{row},40,C", f"{row},41,C"]
+    opened = Opened("machine_counts_f.csv", (head + "\n".join(lines) + "\n").encode(), "", False)
+
+    found = parse(read_cells(opened, declared), declared, {}, ARRIVED, feeds())
+
+    assert sorted(found.rows["good_units"].to_pylist()) == [10, 20, 30]
+    assert [held.number for held in found.rejected] == [4, 5]
 
 
 def test_day_and_month_the_other_way_round(reason):

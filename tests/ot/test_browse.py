@@ -6,7 +6,7 @@ import io
 import pytest
 from asyncua import ua
 
-from include.errors import DeclarationError, OtError
+from include.errors import DeclarationError, HnaiError, OtError
 from include.ot import browse as browsing
 from include.ot import tags as dictionary
 from include.ot.browse import asked_source, browse, parser, slug
@@ -159,6 +159,22 @@ def test_an_address_or_a_declared_name_says_how_to_connect():
 def test_the_command_says_what_is_wrong_and_ends_with_1(capsys):
     assert browsing.main(["opc.tcp://127.0.0.1:9"]) == 1
     assert "nothing listens" in capsys.readouterr().err
+
+
+@live
+async def test_a_browse_that_fails_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "tags.csv"
+    async with field_server() as field:
+        asked = parser().parse_args([field.url, "--csv", str(path), "--root", "nsu=urn:nowhere;s=x"])
+        for before in (None, "tag_id\nof an earlier browse\n"):
+            if before:
+                path.write_text(before)
+
+            with pytest.raises(HnaiError):
+                await browsing._main(asked)
+
+            assert [p.name for p in tmp_path.iterdir()] == (["tags.csv"] if before else [])
+            assert before is None or path.read_text() == before
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def spool(lake_platform, tmp_path, monkeypatch):
     """Two tags are declared; the lake says when a commit was made as of the time that a trial measures silence at."""
     declared = (
         Tag("A.pressure", "x/a/pressure", "A", "pressure", "field_scada", "", "double", "psi", 0.0, 100.0, owner="jo"),
-        Tag("B.pressure", "x/b/pressure", "B", "pressure", "field_scada", "", "double", "psi"),
+        Tag("B.pressure", "x/b/pressure", "B", "pressure", "field_rtu", "", "double", "psi"),
     )
     monkeypatch.setattr(health, "tags", lambda: declared)
     monkeypatch.setattr(health, "_committed_at", lambda _: None)
@@ -70,6 +70,32 @@ def test_silence_is_measured_when_the_hour_ends_or_at_the_look(spool):
     assert (of("A.pressure")["is_stale"], of("B.pressure")["is_stale"]) == (True, False)
     health.update(NOON + HOUR + 100 * SECOND)
     assert (of("A.pressure")["is_stale"], of("B.pressure")["is_stale"]) == (True, True)
+
+
+def test_a_steady_tag_of_a_source_that_is_heard_is_not_stale_unless_it_is_silent_for_longer_than_it_may(
+    spool, monkeypatch, capsys
+):
+    now = datetime.now(UTC)
+    begun = now.replace(minute=0, second=0, microsecond=0) - 2 * HOUR
+    choke, heart, other = (
+        Tag(f"A.{name}", f"x/a/{name}", "A", name, "field_scada", "", "double", "1", silence_s=silence_s)
+        for name, silence_s in (("choke", None), ("heartbeat", 2400.0), ("pressure", None))
+    )
+    monkeypatch.setattr(health, "tags", lambda: (choke, heart, other))
+    spool.seal([reading(tag.tag_id, begun) for tag in (choke, heart)])
+    spool.seal([reading("A.pressure", begun + n * 300 * SECOND) for n in range(12)])
+    spool.drain()
+
+    health.update(begun + 2100 * SECOND)
+    assert [of(tag.tag_id, begun)["is_stale"] for tag in (choke, heart, other)] == [False, False, False]
+    health.update(begun + 2700 * SECOND)
+    assert [of(tag.tag_id, begun)["is_stale"] for tag in (choke, heart, other)] == [False, True, False]
+    told = {one.tag_id: one.what for one in health.conditions(begun + HOUR)}
+    assert told == {"A.choke": "", "A.heartbeat": "silent for 60 min", "A.pressure": ""}
+    health.update(begun + 2 * HOUR)
+    assert {of(tag.tag_id, begun + HOUR)["is_stale"] for tag in (choke, heart, other)} == {True}
+    told = {one.tag_id: one.what for one in health.conditions(begun + 2 * HOUR)}
+    assert told["A.choke"] == "source field_scada silent for 65 min"
 
 
 def test_a_plant_that_is_silent_as_a_whole_is_seen_to_be(spool):

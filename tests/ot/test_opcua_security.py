@@ -259,6 +259,21 @@ def test_the_trust_command_lists_accepts_and_rejects(capsys, monkeypatch, tmp_pa
     assert f"rejected  {waiting.name}" in told and "No certificate of that name waits" in told
 
 
+def test_a_rejected_certificate_is_kept_once_under_whatever_name_it_has(tmp_path):
+    der = certificate()[0]
+    store = Pki(tmp_path / "pki")
+    for _ in range(2):
+        with pytest.raises(NotTrusted):
+            store.check(der, "opc.tcp://field:4840")
+    (kept,) = store.rejected()
+    kept.path.rename(kept.path.with_name("line-4-as-mailed.crt"))
+
+    with pytest.raises(NotTrusted, match='accept line-4-as-mailed"'):
+        store.check(der, "opc.tcp://field:4840")
+
+    assert [c.name for c in store.rejected()] == ["line-4-as-mailed"]
+
+
 def test_what_is_no_certificate_is_told_by_its_file(tmp_path):
     store = Pki(tmp_path)
     store.trusted_dir.mkdir()

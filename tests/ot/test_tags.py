@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from include.errors import DeclarationError
-from include.ot import sources, tags
+from include.ot import gaps, sources, tags
 from include.ot.tags import COLUMNS, Tag
 from include.settings import settings
 
@@ -132,7 +132,7 @@ def test_the_declared_dictionary_and_its_sources_can_be_used():
 
     assert {tag.source for tag in tags.tags()} <= declared
     for source in sources.sources():
-        assert source.has_bridge == (source.kind != "payload")
+        assert source.has_bridge == (source.kind != "payload") == source.can_be_read
         assert "{" not in source.url
 
 
@@ -153,8 +153,28 @@ def test_a_source_knows_the_shifted_ports_and_a_setting_overrules_its_address(fo
     assert sources.source("plant").url == "opc.tcp://10.0.0.1:4840"
 
 
+def test_a_source_that_a_bridge_elsewhere_reads_has_none_here_and_is_asked_for_no_history(folder):
+    (folder / "plant.yaml").write_text("kind: opcua\nurl: opc.tcp://10.0.0.1:4840\nbridge: elsewhere\nuser: mirror\n")
+
+    found = sources.source("plant")
+
+    assert found.can_be_read and not found.has_bridge and found.options == {"user": "mirror"}
+    assert gaps.why_not("plant") == "plant is read by a bridge elsewhere and cannot be asked from here"
+    (folder / "plant.yaml").write_text("kind: opcua\nurl: opc.tcp://10.0.0.1:4840\nbridge: here\n")
+    assert sources.source("plant").has_bridge and gaps.why_not("plant") is None
+
+
 @pytest.mark.parametrize(
-    "text", ["kind: telnet", "url: x", "[]", "kind: opcua\nurl: 'opc.tcp://{nowhere}'", "kind: opcua\nurl: '{'", "a: ["]
+    "text",
+    [
+        "kind: telnet",
+        "url: x",
+        "[]",
+        "kind: opcua\nurl: 'opc.tcp://{nowhere}'",
+        "kind: opcua\nurl: '{'",
+        "a: [",
+        "kind: opcua\nbridge: dmz",
+    ],
 )
 def test_a_source_that_cannot_be_used_is_named(folder, text):
     (folder / "plant.yaml").write_text(text)
