@@ -2,7 +2,7 @@
 
     python -m demo.plant load       # create and fill the database `mes`, or catch up with the time since
     python -m demo.plant history    # the machines' readings before the mirror began, as a historian's export, taken in
-    python -m demo.plant truth      # what was true by shift and station, as Parquet
+    python -m demo.plant truth      # what was true by shift and station, and of the drives' bearings, as Parquet
     python -m demo.plant simulate   # a service: goes on catching up until SIGTERM
 
 Which plant it is and how far it was told stands in the schema `demo` of the database, which is not captured.
@@ -21,9 +21,9 @@ from threading import Event
 import psycopg
 import pyarrow.parquet as pq
 
-from demo import plant_history, plant_line, plant_truth
+from demo import plant_calendar, plant_history, plant_line, plant_truth
 from demo.load import truth_dir
-from demo.plant_mes import Plant, tables
+from demo.plant_mes import Plant, shift_patterns, tables
 from demo.store import add_rows, copy_rows
 from include.errors import HnaiError, MissingSecret
 from include.settings import postgres_dsn, settings
@@ -31,6 +31,7 @@ from include.settings import postgres_dsn, settings
 log = logging.getLogger("demo.plant")
 DAYS = 60
 SCHEMA = Path(__file__).with_name("mes.sql")
+TRACE_SCHEMA = Path(__file__).with_name("mes_trace.sql")  # a database that was loaded before it is given its tables
 MEMORY = """
 create schema if not exists demo;
 create table if not exists demo.plant (seed bigint not null, start date not null, as_of timestamptz not null);
@@ -39,6 +40,11 @@ ONE_AT_A_TIME = "select pg_advisory_xact_lock(hashtext('demo.plant'))"
 TOLD_AGAIN = timedelta(days=2)  # a row may be written down that long after what it tells of
 END = """
 update production_orders set ended_at = %s, status = %s where order_id = %s and ended_at is null
+"""
+MOVE = """
+update shift_patterns set name = %(name)s, shift = %(shift)s, starts_at = %(starts_at)s, ends_at = %(ends_at)s
+where pattern_id = %(pattern_id)s
+    and (name, shift, starts_at, ends_at) is distinct from (%(name)s, %(shift)s, %(starts_at)s::time, %(ends_at)s::time)
 """
 ROUND_S, LONGEST_WAIT_S = 20.0, 30.0
 
@@ -64,7 +70,9 @@ def fill(dsn: str, plant: Plant, as_of: datetime) -> int:
         cursor.execute(MEMORY)
         if cursor.execute("select to_regclass('public.lines')").fetchone()[0] is None:
             cursor.execute(SCHEMA.read_text())
+            _ensure_trace(cursor)
         else:
+            _ensure_trace(cursor)
             cursor.execute(f"truncate {', '.join(found)}")
         for name, table in found.items():
             copy_rows(cursor, name, table)
@@ -82,31 +90,42 @@ def catch_up(dsn: str, as_of: datetime) -> dict[str, int]:
     """
     with psycopg.connect(dsn) as connection, connection.cursor() as cursor:
         cursor.execute(ONE_AT_A_TIME)
+        _ensure_trace(cursor)
         seed, start, before = cursor.execute("select seed, start, as_of from demo.plant").fetchone()
         if as_of <= before:
             return {}
-        found = tables(Plant(seed, start), as_of, plant_line.plant_day(before - TOLD_AGAIN))
+        found = tables(Plant(seed, start), as_of, plant_calendar.plant_day(before - TOLD_AGAIN))
         added = {name: add_rows(cursor, name, rows) for name, rows in found.items()}
         orders = found["production_orders"].to_pylist()
         ended = [[row["ended_at"], row["status"], row["order_id"]] for row in orders if row["ended_at"]]
         cursor.executemany(END, ended)
+        cursor.executemany(MOVE, shift_patterns(plant_calendar.plant_day(as_of)))
         cursor.execute("update demo.plant set as_of = %s", [as_of])
     return {name: count for name, count in added.items() if count}
 
 
+def _ensure_trace(cursor: psycopg.Cursor) -> None:
+    if cursor.execute("select to_regclass('public.lots')").fetchone()[0] is None:
+        cursor.execute(TRACE_SCHEMA.read_text())
+
+
 def first_day(as_of: datetime, days: int) -> date:
-    return plant_line.plant_day(as_of) - timedelta(days=days)
+    return plant_calendar.plant_day(as_of) - timedelta(days=days)
 
 
 def write_truth(plant: Plant, as_of: datetime) -> Path:
-    """What was true of each shift that has ended, by station."""
-    found = plant_truth.by_shift(plant.start, plant_line.plant_day(as_of), plant.seed, as_of)
-    path = truth_dir() / "plant_station_shift.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.part")
-    pq.write_table(found, half)
-    half.replace(path)
-    return path
+    """What was true of each shift that has ended, by station, and of the drives' bearings; gives the folder."""
+    last = plant_calendar.plant_day(as_of)
+    found = {
+        "plant_station_shift": plant_truth.by_shift(plant.start, last, plant.seed, as_of),
+        "plant_bearings": plant_truth.bearings(plant.start, last, plant.seed),
+    }
+    truth_dir().mkdir(parents=True, exist_ok=True)
+    for name, table in found.items():
+        half = truth_dir() / f".{name}.part"
+        pq.write_table(table, half)
+        half.replace(truth_dir() / f"{name}.parquet")
+    return truth_dir()
 
 
 def load(days: int, seed: int, as_of: datetime, *, is_fresh: bool) -> str:
@@ -152,7 +171,7 @@ def _taken_until() -> date | None:
     query = "select max(observed_at) from lakehouse.ot.readings where tag_id in (select unnest(?)) and "
     with lakehouse.connect() as con:
         (last,) = con.execute(query + "starts_with(_segment_id, 'file-')", [pacing]).fetchone()
-    return last and plant_line.plant_day(last) - timedelta(days=1)
+    return last and plant_calendar.plant_day(last) - timedelta(days=1)
 
 
 def simulate(stop: Event) -> None:
@@ -187,7 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
     for verb, text in (
         ("load", "create and fill the database, or catch up"),
         ("history", "take the machines' readings of the past into ot.readings"),
-        ("truth", "write what was true by shift and station"),
+        ("truth", "write what was true by shift and station, and of the bearings"),
         ("simulate", "go on catching up until SIGTERM"),
     ):
         one = verbs.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".")

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from demo import plant_line
+from demo import plant_bearings, plant_calendar, plant_line, plant_trace
 from demo.plant_line import LINES, STATIONS, Line
-from demo.plant_truth import SHIFTS, Stop, shift_bounds, stops
+from demo.plant_truth import Stop, stops
+from include.periods import Period
 
 SERIAL_LINE = "ASM"  # its units have serials; those of the other lines are counted only
 PEOPLE = ("M. Ortiz", "J. Novak", "S. Okafor", "L. Brandt")
@@ -28,6 +29,7 @@ REASONS = (
     ("T30", "Technical", "Transport", "Conveyor jam", False, False),
     ("T40", "Technical", "Controls", "Sensor", False, False),
     ("T50", "Technical", "Mechanics", "Gripper", False, False),
+    (plant_bearings.CODE, "Technical", "Mechanics", "Drive bearing", False, False),
     ("Q10", "Quality", "Dimensions", "Out of tolerance", False, False),
     ("L10", "Logistics", "Material", "Material missing", False, False),
     ("L20", "Logistics", "Material", "Labels missing", False, False),
@@ -83,6 +85,7 @@ SCHEMAS = {
         ("correction_id", "station_id", "what", "value", "why", "entered_by"),
         {"from_at": None, "to_at": None, "entered_at": None},
     ),
+    **plant_trace.SCHEMAS,
 }
 _INSTANT = pa.timestamp("us", tz="UTC")
 Rows = dict[str, list[dict[str, Any]]]
@@ -102,9 +105,9 @@ def tables(plant: Plant, as_of: datetime, since: date | None = None) -> dict[str
     A later `as_of` adds rows; the one thing that changes is that an order ends.
     """
     rows: Rows = {name: [] for name in SCHEMAS}
-    for name, some in _master().items():
+    for name, some in master(as_of).items():
         rows[name] += some
-    day, last = max(since or plant.start, plant.start), plant_line.plant_day(as_of)
+    day, last = max(since or plant.start, plant.start), plant_calendar.plant_day(as_of)
     while day <= last:
         for line in LINES:
             _orders(rows, plant, line, day, as_of)
@@ -121,10 +124,12 @@ def tables(plant: Plant, as_of: datetime, since: date | None = None) -> dict[str
         "manual_log": "entered_at",
         "manual_counts": "entered_at",
         "manual_corrections": "entered_at",
+        **plant_trace.SEEN_AT,
     }
     for name, column in seen_at.items():
         rows[name] = [row for row in rows[name] if row[column] <= as_of]
     made = {row["serial"] for row in rows["serials"]}
+    made.add(None)  # a scanner that read nothing
     for name in ("component_genealogy", "station_scans", "inspections"):  # what is still on the line has no serial yet
         rows[name] = [row for row in rows[name] if row["serial"] in made]
     return {name: pa.Table.from_pylist(rows[name], schema=_schema(name)) for name in SCHEMAS}
@@ -135,7 +140,25 @@ def _schema(name: str) -> pa.Schema:
     return pa.schema([*((column, pa.string()) for column in texts), *((c, t or _INSTANT) for c, t in others.items())])
 
 
-def _master() -> Rows:
+def shift_patterns(day: date) -> list[dict[str, Any]]:
+    """The parts of shifts that hold on a plant day, by the clock on the wall."""
+    spans = [
+        span for span in plant_calendar.calendar().shifts.spans if span.valid_from <= day <= (span.valid_to or day)
+    ]
+    return [
+        {
+            "pattern_id": f"{plant_calendar.SITE}-{n}",
+            "shift": span.shift,
+            "name": span.name,
+            "starts_at": span.starts.isoformat("minutes"),
+            "ends_at": span.ends.isoformat("minutes"),
+        }
+        for n, span in enumerate(sorted(spans, key=lambda span: (span.shift, span.starts)), start=1)
+    ]
+
+
+def master(as_of: datetime) -> Rows:
+    """What changes seldom: lines, stations, products, routings, shifts and reasons."""
     stations = [
         {
             "station_id": station,
@@ -169,16 +192,7 @@ def _master() -> Rows:
         "stations": stations,
         "products": products,
         "routings": routings,
-        "shift_patterns": [
-            {
-                "pattern_id": f"riverside-{number}",
-                "shift": number,
-                "name": name,
-                "starts_at": f"{start % 24:02d}:00",
-                "ends_at": f"{end % 24:02d}:00",
-            }
-            for number, name, start, end in SHIFTS
-        ],
+        "shift_patterns": shift_patterns(plant_calendar.plant_day(as_of)),
         "reasons": [
             dict(zip(("reason_code", "level_1", "level_2", "level_3", "is_planned", "is_setup"), reason, strict=True))
             for reason in REASONS
@@ -213,7 +227,36 @@ def _orders(rows: Rows, plant: Plant, line: Line, day: date, as_of: datetime) ->
                 "station_id": None,
                 "from_at": shared.starts_at + timedelta(seconds=start),
                 "to_at": shared.starts_at + timedelta(seconds=end),
-                "reason_code": "P20",
+                "reason_code": plant_bearings.PREVENTIVE,
+            }
+        )
+    for station in line.stations:
+        for bearing, _ in plant_line.bearing_stops(station, day, plant.seed):
+            _bearing(rows, line, bearing)
+
+
+def _bearing(rows: Rows, line: Line, bearing: plant_bearings.Bearing) -> None:
+    """The job of a bearing's replacement; one that did not fail was planned."""
+    is_failure = bearing.end == "failed"
+    rows["work_orders"].append(
+        {
+            "work_order_id": bearing.work_order_id,
+            "station_id": bearing.station,
+            "kind": "corrective" if is_failure else "preventive",
+            "opened_at": bearing.stopped_at + timedelta(minutes=5 if is_failure else 0),
+            "closed_at": bearing.replaced_at,
+            "description": "Drive bearing failed and replaced" if is_failure else "Drive bearing replaced",
+        }
+    )
+    if not is_failure:
+        rows["planned_stops"].append(
+            {
+                "planned_stop_id": f"PS-{bearing.station}-B{bearing.number}",
+                "line_id": line.line_id,
+                "station_id": bearing.station,
+                "from_at": bearing.stopped_at,
+                "to_at": bearing.replaced_at,
+                "reason_code": plant_bearings.PREVENTIVE,
             }
         )
 
@@ -224,7 +267,7 @@ def _paper(rows: Rows, plant: Plant, line: Line, day: date) -> None:
     codes = [*line.faults, *line.short_stops]
     for station in line.stations:
         for n, stop in enumerate(stops(station, day, day, plant.seed)):
-            if stop.seconds >= 1800:
+            if stop.seconds >= 1800 and stop.code != plant_bearings.CODE:
                 rows["work_orders"].append(_work_order(stop, day, n))
             if stop.seconds < NOT_WRITTEN_BELOW_S:
                 continue
@@ -242,24 +285,28 @@ def _paper(rows: Rows, plant: Plant, line: Line, day: date) -> None:
             rows["manual_log"].append(written)
             if is_wrong and random.random() < 0.3:
                 rows["manual_corrections"].append(_correction(stop, written, day, n))
-    found = plant_line.station_day(line.pacing, day, plant.seed)
-    for number, starts_at, ends_at in shift_bounds(day):
-        a, b = (int((at - found.starts_at).total_seconds()) for at in (starts_at, ends_at))
-        good, scrap, rework = (int(n) for n in found.counted[:, b] - found.counted[:, a])
-        rows["manual_counts"].append(
-            {
-                "count_id": f"MC-{line.line_id}-{day:%y%m%d}-{number}",
-                "line_id": line.line_id,
-                "station_id": line.pacing,
-                "shift_date": day,
-                "shift": number,
-                "good_units": max(0, good + int(round(good * random.uniform(-0.004, 0.004)))),
-                "scrap_units": scrap,
-                "rework_units": rework,
-                "entered_by": str(random.choice(PEOPLE)),
-                "entered_at": ends_at - timedelta(seconds=int(random.integers(10, 50))),
-            }
-        )
+    for shift in plant_calendar.shifts(day):
+        rows["manual_counts"].append(_counts_by_hand(plant, line, shift, random))
+
+
+def _counts_by_hand(plant: Plant, line: Line, shift: Period, random: np.random.Generator) -> dict[str, Any]:
+    made = np.zeros(3, dtype=np.int64)
+    for day, a, b in plant_calendar.slices(shift):
+        counted = plant_line.station_day(line.pacing, day, plant.seed).counted
+        made += counted[:, b] - counted[:, a]
+    good, scrap, rework = (int(n) for n in made)
+    return {
+        "count_id": f"MC-{line.line_id}-{shift.production_date:%y%m%d}-{shift.shift}",
+        "line_id": line.line_id,
+        "station_id": line.pacing,
+        "shift_date": shift.production_date,
+        "shift": shift.shift,
+        "good_units": max(0, good + int(round(good * random.uniform(-0.004, 0.004)))),
+        "scrap_units": scrap,
+        "rework_units": rework,
+        "entered_by": str(random.choice(PEOPLE)),
+        "entered_at": shift.ends_at - timedelta(seconds=int(random.integers(10, 50))),
+    }
 
 
 def _rounded(at: datetime) -> datetime:
@@ -289,12 +336,12 @@ def _correction(stop: Stop, written: dict[str, Any], day: date, n: int) -> dict[
         "value": stop.code,
         "why": f"the log said {written['reason_code']}",
         "entered_by": "Shift lead",
-        "entered_at": plant_line.at_clock(day, 31.0) + timedelta(minutes=n),
+        "entered_at": plant_calendar.at_clock(day, 31.0) + timedelta(minutes=n),
     }
 
 
-def _units(rows: Rows, plant: Plant, day: date) -> None:
-    """Serials of the assembly line's units with components, scans (a few are missing) and inspections."""
+def _units(rows: Rows, plant: Plant, day: date) -> plant_trace.Truth:
+    """Serials of the assembly line's units with components, scans and inspections; gives what is wrong with them."""
     line = next(one for one in LINES if one.line_id == SERIAL_LINE)
     shared = plant_line.line_day(SERIAL_LINE, day, plant.seed)
     found = plant_line.station_day(line.pacing, day, plant.seed)
@@ -356,6 +403,7 @@ def _units(rows: Rows, plant: Plant, day: date) -> None:
                         "left_at": left_at,
                     }
                 )
+    return plant_trace.add(rows, plant.seed, day, line.stations)
 
 
 def _made(window: np.ndarray) -> Iterator[tuple[int, int]]:

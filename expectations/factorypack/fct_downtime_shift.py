@@ -22,9 +22,9 @@ with summed as (
 select
     s.shift_id,
     s.station_id,
-    (coalesce(d.downtime_s, 0) - s.aust_s - s.adet_s - s.adot_s - s.unknown_s)::double as seconds_beyond_station,
-    d.last_share::double as last_share,
-    round(case when s.failure_s >= 600 then d.unexplained_s / s.failure_s end, 4)::double as unexplained_share
+    cast(coalesce(d.downtime_s, 0) - s.aust_s - s.adet_s - s.adot_s - s.unknown_s as double) as seconds_beyond_station,
+    cast(d.last_share as double) as last_share,
+    round(case when s.failure_s >= 600 then ratio(d.unexplained_s, s.failure_s) end, 4) as unexplained_share
 from fct_oee_station_shift as s
 inner join this_close as c on s.calendar = c.calendar
 inner join close_shifts as h on s.shift_id = h.shift_id

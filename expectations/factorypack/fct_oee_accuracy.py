@@ -8,13 +8,13 @@ ROWS = """
 select
     m.shift_id,
     m.line_id,
-    m.oee::double as oee,
-    m.manual_oee::double as manual_oee,
-    m.oee_difference_points::double as points_off,
-    case when not m.is_doubtful then m.oee_difference_points end::double as points_off_of_certain,
-    case when not m.is_doubtful and m.manual_produced_units >= 100 then m.oee_difference_pct end::double
+    cast(m.oee as double) as oee,
+    cast(m.manual_oee as double) as manual_oee,
+    cast(m.oee_difference_points as double) as points_off,
+    cast(case when not m.is_doubtful then m.oee_difference_points end as double) as points_off_of_certain,
+    cast(case when not m.is_doubtful and m.manual_produced_units >= 100 then m.oee_difference_pct end as double)
         as percent_off_of_certain,
-    case when not m.is_doubtful then m.quality_difference_points end::double as quality_points_off
+    cast(case when not m.is_doubtful then m.quality_difference_points end as double) as quality_points_off
 from fct_oee_accuracy as m
 inner join this_close as c on m.calendar = c.calendar
 inner join close_shifts as h on m.shift_id = h.shift_id

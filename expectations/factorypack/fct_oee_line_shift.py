@@ -8,9 +8,10 @@ ROWS = """
 select
     h.shift_id,
     d.line_id,
-    count(m.line_id)::integer as rows_of_line,
-    max(abs(m.apt_s - s.apt_s) + abs(m.known_s - s.known_s) + abs(m.ideal_s - s.ideal_s))::double as off_station_s,
-    max(abs(m.produced_units - s.produced_units))::bigint as units_off_station
+    cast(count(m.line_id) as integer) as rows_of_line,
+    cast(max(abs(m.apt_s - s.apt_s) + abs(m.known_s - s.known_s) + abs(m.ideal_s - s.ideal_s)) as double)
+        as off_station_s,
+    cast(max(abs(m.produced_units - s.produced_units)) as bigint) as units_off_station
 from close_shifts as h
 cross join this_close as c
 inner join dim_line as d on c.calendar = d.calendar

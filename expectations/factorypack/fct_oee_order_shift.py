@@ -23,13 +23,15 @@ with summed as (
 select
     s.shift_id,
     s.station_id,
-    (
+    cast(
         abs(coalesce(o.known_s, 0) - s.known_s) + abs(coalesce(o.apt_s, 0) - s.apt_s)
         + abs(coalesce(o.planned_s, 0) - s.planned_s) + abs(coalesce(o.ideal_s, 0) - s.ideal_s)
-    )::double as seconds_off_station,
-    (
+        as double
+    ) as seconds_off_station,
+    cast(
         abs(coalesce(o.produced_units, 0) - s.produced_units) + abs(coalesce(o.good_units, 0) - s.good_units)
-    )::bigint as units_off_station
+        as bigint
+    ) as units_off_station
 from fct_oee_station_shift as s
 inner join this_close as c on s.calendar = c.calendar
 inner join close_shifts as h on s.shift_id = h.shift_id

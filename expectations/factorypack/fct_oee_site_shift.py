@@ -23,12 +23,12 @@ shifts as (
 with_usual as (
     select
         *,
-        median(oee) over last_28 as usual_oee,
+        median_of(array_agg(oee) over last_28) as usual_oee,
         count(oee) over last_28 as shifts_before
     from shifts
     window last_28 as (
         partition by shift
-        order by production_date range between interval 28 days preceding and interval 1 day preceding
+        order by production_date range between interval '28' day preceding and interval '1' day preceding
     )
 ),
 
@@ -41,11 +41,11 @@ of_lines as (
 
 select
     u.shift_id,
-    u.oee::double as oee,
-    round(u.usual_oee, 4)::double as usual_oee,
-    (u.known_s - coalesce(l.known_s, 0))::double as seconds_beyond_lines,
-    (u.produced_units - coalesce(l.produced_units, 0))::bigint as units_beyond_lines,
-    round(case when u.shifts_before >= 5 then 100 * (u.oee - u.usual_oee) end, 2)::double as points_off_usual
+    cast(u.oee as double) as oee,
+    round(u.usual_oee, 4) as usual_oee,
+    cast(u.known_s - coalesce(l.known_s, 0) as double) as seconds_beyond_lines,
+    cast(u.produced_units - coalesce(l.produced_units, 0) as bigint) as units_beyond_lines,
+    round(case when u.shifts_before >= 5 then 100 * (u.oee - u.usual_oee) end, 2) as points_off_usual
 from with_usual as u
 left join of_lines as l on u.shift_id = l.shift_id
 where u.is_in_window

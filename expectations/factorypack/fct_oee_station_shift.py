@@ -16,13 +16,13 @@ select
     h.shift_id,
     s.station_id,
     case when m.station_id is null then 0 else 1 end as is_there,
-    (m.planned_s + m.no_data_s + m.apt_s + m.aust_s + m.adet_s + m.adot_s + m.unknown_s - m.pot_s)::double
+    cast(m.planned_s + m.no_data_s + m.apt_s + m.aust_s + m.adet_s + m.adot_s + m.unknown_s - m.pot_s as double)
         as time_beyond_pot_s,
-    (m.good_units + m.scrap_units + m.rework_units - m.produced_units)::bigint as units_beyond_produced,
-    abs(m.oee - m.availability * m.effectiveness * m.quality)::double as oee_off_product,
-    m.availability::double as availability,
-    m.effectiveness::double as effectiveness,
-    m.oee::double as oee,
+    cast(m.good_units + m.scrap_units + m.rework_units - m.produced_units as bigint) as units_beyond_produced,
+    cast(abs(m.oee - m.availability * m.effectiveness * m.quality) as double) as oee_off_product,
+    cast(m.availability as double) as availability,
+    cast(m.effectiveness as double) as effectiveness,
+    cast(m.oee as double) as oee,
     m.units_without_ideal,
     case when m.apt_s = 0 and m.running_s = 0 then m.produced_units else 0 end as units_without_production,
     case when m.is_doubtful then 1 else 0 end as is_doubtful

@@ -10,10 +10,10 @@ with stretches as (
         m.shift_id,
         m.station_id,
         m.duration_s,
-        epoch(m.ended_at - m.started_at)::decimal(18, 3) as clock_s,
-        epoch(
-            lead(m.started_at) over (partition by m.station_id order by m.started_at) - m.ended_at
-        )::double as to_next_s
+        cast(seconds_between(m.started_at, m.ended_at) as decimal(18, 3)) as clock_s,
+        seconds_between(
+            m.ended_at, lead(m.started_at) over (partition by m.station_id order by m.started_at)
+        ) as to_next_s
     from fct_station_state as m
     inner join this_close as c on m.calendar = c.calendar
     inner join close_shifts as h on m.shift_id = h.shift_id
@@ -22,9 +22,9 @@ with stretches as (
 select
     s.shift_id,
     s.station_id,
-    (sum(s.duration_s) - (max(h.hours) * 3600)::decimal(18, 3))::double as seconds_beyond_shift,
-    min(s.duration_s)::double as least_duration_s,
-    max(abs(s.duration_s - s.clock_s))::double as duration_off_clock_s,
+    cast(sum(s.duration_s) - cast(max(h.hours) * 3600 as decimal(18, 3)) as double) as seconds_beyond_shift,
+    cast(min(s.duration_s) as double) as least_duration_s,
+    cast(max(abs(s.duration_s - s.clock_s)) as double) as duration_off_clock_s,
     min(s.to_next_s) as least_to_next_s
 from stretches as s
 inner join close_shifts as h on s.shift_id = h.shift_id

@@ -8,10 +8,10 @@ ROWS = """
 select
     n.shift_id,
     n.station_id,
-    sum(n.good_units)::bigint as good_units,
-    least(sum(n.good_units), sum(n.scrap_units), sum(n.rework_units))::bigint as least_units,
-    sum(n.counter_resets)::integer as counter_resets,
-    sum(case when n.shift_id is null then n.good_units + n.scrap_units + n.rework_units else 0 end)::bigint
+    cast(sum(n.good_units) as bigint) as good_units,
+    cast(least_of(array[sum(n.good_units), sum(n.scrap_units), sum(n.rework_units)]) as bigint) as least_units,
+    cast(sum(n.counter_resets) as integer) as counter_resets,
+    cast(sum(case when n.shift_id is null then n.good_units + n.scrap_units + n.rework_units else 0 end) as bigint)
         as units_outside_shifts
 from int_station_counts as n
 group by n.shift_id, n.station_id

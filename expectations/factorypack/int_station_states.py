@@ -13,7 +13,7 @@ with summed as (
         sum(case when i.category = 'planned' then i.duration_ms else 0 end) as planned_ms,
         sum(case when i.category = 'no_data' then i.duration_ms else 0 end) as no_data_ms,
         sum(case when i.category = 'unknown' then i.duration_ms else 0 end) as unknown_ms,
-        string_agg(distinct case when i.category = 'unknown' then i.execution end, ', ') as unknown_states
+        joined(array_agg(distinct case when i.category = 'unknown' then i.execution end), ', ') as unknown_states
     from int_station_states as i
     group by i.shift_id, i.station_id
 )
@@ -21,11 +21,11 @@ with summed as (
 select
     h.shift_id,
     s.station_id,
-    (coalesce(m.told_ms, 0) - h.operating_ms)::bigint as told_beyond_shift_ms,
-    round(m.no_data_ms / nullif(m.told_ms - m.planned_ms, 0), 4)::double as no_data_share,
-    r.max_no_data_share::double as max_no_data_share,
-    round(m.no_data_ms / nullif(m.told_ms - m.planned_ms, 0) - r.max_no_data_share, 4)::double as no_data_above_limit,
-    round(coalesce(m.unknown_ms, 0) / 1000, 3)::double as unknown_s,
+    cast(coalesce(m.told_ms, 0) - h.operating_ms as bigint) as told_beyond_shift_ms,
+    round(ratio(m.no_data_ms, m.told_ms - m.planned_ms), 4) as no_data_share,
+    cast(r.max_no_data_share as double) as max_no_data_share,
+    round(ratio(m.no_data_ms, m.told_ms - m.planned_ms) - r.max_no_data_share, 4) as no_data_above_limit,
+    round(ratio(coalesce(m.unknown_ms, 0), 1000), 3) as unknown_s,
     m.unknown_states
 from int_shifts as h
 inner join this_close as c on h.calendar = c.calendar

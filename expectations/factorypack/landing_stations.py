@@ -6,19 +6,21 @@ KEY = ("calendar",)
 
 ROWS = """
 with stations as (
-    select count(*)::integer as stations
+    select cast(count(*) as integer) as stations
     from mes__stations as s
     inner join mes__lines as l on s.line_id = l.line_id
     inner join this_close as c on l.site = c.calendar
 ),
 
 filed as (
-    select count(*)::integer as stations
+    select cast(count(*) as integer) as stations
     from plant_files__stations_file
 ),
 
 orders as (
-    select count(*)::integer as orders, count(*) filter (o.started_at > c.frozen_at)::integer as orders_of_the_future
+    select
+        cast(count(*) as integer) as orders,
+        cast(count(*) filter (where o.started_at > c.frozen_at) as integer) as orders_of_the_future
     from mes__production_orders as o
     inner join mes__lines as l on o.line_id = l.line_id
     inner join this_close as c on l.site = c.calendar

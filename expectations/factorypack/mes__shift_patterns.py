@@ -8,9 +8,8 @@ ROWS = """
 with declared as (
     select
         s.shift,
-        string_agg(
-            left(cast(s.starts as varchar), 5) || '-' || left(cast(s.ends as varchar), 5), ' '
-            order by cast(s.starts as varchar)
+        joined(
+            array_agg(substr(cast(s.starts as varchar), 1, 5) || '-' || substr(cast(s.ends as varchar), 1, 5)), ' '
         ) as times
     from factorypack_shifts as s
     inner join this_close as c on s.calendar = c.calendar
@@ -23,13 +22,13 @@ with declared as (
 known as (
     select
         p.shift,
-        string_agg(left(p.starts_at, 5) || '-' || left(p.ends_at, 5), ' ' order by p.starts_at) as times
+        joined(array_agg(substr(p.starts_at, 1, 5) || '-' || substr(p.ends_at, 1, 5)), ' ') as times
     from mes__shift_patterns as p
     group by p.shift
 )
 
 select
-    coalesce(d.shift, k.shift)::integer as shift,
+    cast(coalesce(d.shift, k.shift) as integer) as shift,
     k.times as times_of_mes,
     d.times as times_of_calendar,
     case when k.times = d.times then 1 else 0 end as is_same

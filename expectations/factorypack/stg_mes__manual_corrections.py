@@ -14,12 +14,12 @@ select
     case when s.station_id is null then 0 else 1 end as station_is_known,
     case
         when k.what in ('good_units', 'scrap_units', 'rework_units')
-            then (try_cast(k.new_value as bigint) is not null)::integer
-        when k.what = 'reason' then (r.reason_code is not null)::integer
-        when k.what = 'state' then (k.new_value <> '' and k.new_value is not null)::integer
+            then cast(try_cast(k.new_value as bigint) is not null as integer)
+        when k.what = 'reason' then cast(r.reason_code is not null as integer)
+        when k.what = 'state' then cast(k.new_value <> '' and k.new_value is not null as integer)
         else 0
     end as can_be_read,
-    round(case when k.what in ('reason', 'state') then epoch(k.to_at - k.from_at) / 3600 end, 3)::double as hours
+    round(case when k.what in ('reason', 'state') then seconds_between(k.from_at, k.to_at) / 3600 end, 3) as hours
 from stg_mes__manual_corrections as k
 cross join this_close as c
 left join int_stations as s on k.station_id = s.station_id

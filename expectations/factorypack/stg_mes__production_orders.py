@@ -30,8 +30,8 @@ select
     o.order_id,
     o.line_id,
     o.product_id,
-    round(coalesce(epoch(o.ended_before - o.started_at), 0), 3)::double as overlap_s,
-    round(epoch(coalesce(o.ended_at, o.window_ends_at) - o.started_at) / 3600, 3)::double as hours,
+    round(coalesce(seconds_between(o.started_at, o.ended_before), 0), 3) as overlap_s,
+    round(seconds_between(o.started_at, coalesce(o.ended_at, o.window_ends_at)) / 3600, 3) as hours,
     case when r.product_id is null and every_product.line_id is null then 0 else 1 end as has_routing
 from orders as o
 left join routed as r on o.product_id = r.product_id and o.line_id = r.line_id

@@ -5,7 +5,7 @@ import great_expectations as gx
 KEY = ("product_id", "station_id", "ideal_cycle_s")
 
 ROWS = """
-select r.product_id, r.station_id, r.ideal_cycle_s::double as ideal_cycle_s
+select r.product_id, r.station_id, cast(r.ideal_cycle_s as double) as ideal_cycle_s
 from int_routings as r
 inner join int_stations as s on r.station_id = s.station_id
 inner join this_close as c on s.calendar = c.calendar

@@ -9,9 +9,17 @@ select
     f.station_id,
     f.from_at,
     case when s.station_id is null then 0 else 1 end as station_is_known,
-    least(f.good_units, coalesce(f.scrap_units, 0), coalesce(f.rework_units, 0)) as least_units,
-    round(epoch(f.to_at - f.from_at), 3)::double as duration_s,
-    case when f.to_at > h.ends_at then 1 else 0 end as is_over_two_shifts
+    least(coalesce(f.good_units, 0), coalesce(f.scrap_units, 0), coalesce(f.rework_units, 0)) as least_units,
+    round(seconds_between(f.from_at, f.to_at), 3) as duration_s,
+    case when f.to_at > h.ends_at then 1 else 0 end as is_over_two_shifts,
+    case
+        when
+            f.order_id is null
+            and f.good_units + coalesce(f.scrap_units, 0) + coalesce(f.rework_units, 0) > 0
+            and count(f.order_id) over (partition by f.station_id, f.from_at) > 0
+            then 1
+        else 0
+    end as is_beside_an_order
 from stg_plant_files__machine_counts as f
 cross join this_close as c
 left join int_stations as s on f.station_id = s.station_id
@@ -45,6 +53,13 @@ SUITE = gx.ExpectationSuite(
             value_set=[0],
             severity="warning",
             notes="The interval runs on into the next shift, and all of its units are in the first: count by shift.",
+        ),
+        gx.expectations.ExpectColumnValuesToBeInSet(
+            column="is_beside_an_order",
+            value_set=[0],
+            severity="critical",
+            notes="A count without an order and one with an order start at the same time: where the order was added "
+            "later, its units would count twice. Send the row without an order again with 0 units.",
         ),
     ],
 )

@@ -9,7 +9,7 @@ select
     f.station_id,
     f.started_at,
     case when s.station_id is null then 0 else 1 end as station_is_known,
-    round(epoch(f.ended_at - f.started_at), 3)::double as duration_s,
+    round(seconds_between(f.started_at, f.ended_at), 3) as duration_s,
     case
         when f.ended_at > lead(f.started_at) over (partition by f.station_id order by f.started_at) then 1 else 0
     end as is_overlapped

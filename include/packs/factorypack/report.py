@@ -1,5 +1,6 @@
-"""What the report of a shift close shows: OEE and its losses, what each station did when, and why it stood."""
+"""What the report of a shift close shows: OEE and its losses, what stations did when, why they stood, and trace."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -47,7 +48,16 @@ KINDS = {
 }
 
 
-MARTS = ("fct_oee_line_shift", "fct_oee_station_shift", "fct_station_state", "fct_downtime_shift", "fct_oee_accuracy")
+MARTS = (
+    "fct_oee_line_shift",
+    "fct_oee_station_shift",
+    "fct_station_state",
+    "fct_downtime_shift",
+    "fct_oee_accuracy",
+    "fct_trace_line_shift",
+    "fct_trace_station_shift",
+    "fct_trace_exception",
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,9 @@ class Published:
     states: Sequence[Row]
     downtime: Sequence[Row]
     accuracy: Sequence[Row]
+    traced_lines: Sequence[Row] = ()
+    traced_stations: Sequence[Row] = ()
+    exceptions: Sequence[Row] = ()
 
 
 def sections(close: Close, snapshots: Snapshots) -> list[Section]:
@@ -73,6 +86,7 @@ def sections_from(published: Published, periods: Sequence[Period], zone: str) ->
         pareto(published.downtime),
         figures(published.lines, published.stations),
         accuracy(published.accuracy),
+        trace(published.traced_lines, published.traced_stations, published.exceptions),
     ]
 
 
@@ -142,7 +156,8 @@ def pareto(downtime: Sequence[Row]) -> Section:
     """The reasons for which the stations of a line stood, largest first, beside the four weeks before."""
     data, drawn = [], []
     for line_id, rows in _by(downtime, "line_id"):
-        found = sorted((_reason(rows_of_reason) for _, rows_of_reason in _by_reason(rows)), key=_largest_first)
+        reasons = (_reason(rows_of_reason) for _, rows_of_reason in _by_reason(rows))
+        found = sorted((one for one in reasons if one["downtime_h"]), key=_largest_first)
         total = sum((one["downtime_h"] for one in found), Decimal(0))
         running = Decimal(0)
         for one in found:
@@ -163,7 +178,7 @@ def _reason(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "category": head["category"],
         "reason": " › ".join(dict.fromkeys((head["level_1"], head["level_2"], head["level_3"]))),
-        "stations": sorted({row["station_id"] for row in rows}),
+        "stations": sorted({row["station_id"] for row in rows if row["downtime_s"]}),
         "stops": stops,
         "downtime_h": _hours(downtime),
         "usual_h": _hours(sum(usual, Decimal(0))) if usual else None,
@@ -200,8 +215,8 @@ def _drawn_pareto(line_id: str, found: Sequence[Row], total: Decimal, count: int
     ]
     left_out = "" if count <= len(found) else f" The largest {len(found)} of {count} reasons."
     note = Markup(
-        '<p class="soft">{} h of all its stations. Line: cumulative share. Dash, and column usual: the same stations '
-        "in a mean shift of the four weeks before.{}</p>"
+        '<p class="soft">{} h of all its stations. Line: cumulative share. Dash, and column usual: a mean shift '
+        "of the four weeks before.{}</p>"
     ).format(rounded(total, 2), left_out)
     return Markup("<h3>{}</h3>{}{}{}").format(line_id, note, chart, charts.table(head, rows))
 
@@ -250,6 +265,52 @@ def _remarks(row: Row) -> Markup:
         said.append(badge(f"state unknown {rounded(row['unknown_s'] / 60)} min"))
     if row["corrected_units"]:
         said.append(Markup('<span class="soft">{} units by correction</span>').format(exact(row["corrected_units"])))
+    return Markup(" ").join(said)
+
+
+def trace(lines: Sequence[Row], stations: Sequence[Row], exceptions: Sequence[Row]) -> Section:
+    """How many of the good units can be traced, why the others cannot, and what else is wrong in the records."""
+    head = [Column("shift"), Column("line, station")]
+    head += [Column(n, True) for n in ("coverage", "asked for", "scanned", "missing", "no serial", "never scanned")]
+    head += [Column(n, True) for n in ("nothing read", "passed by", "complete")]
+    head.append(Column("remarks"))
+    rows = []
+    for line in sorted(lines, key=lambda row: (row["shift_id"], row["line_id"])):
+        name = Markup("<strong>{}</strong>").format(line["line_id"])
+        missing = line["expected_scans"] - line["scans"]
+        counts = [line["expected_scans"], line["scans"], missing, line["expected_units"] - line["serial_units"]]
+        counts += [line["never_scanned_units"], line["no_read_scans"], line["not_scanned_scans"]]
+        shares = (_percent(line["coverage"]), *map(exact, counts), _percent(line["complete_share"]))
+        rows.append((line["shift_id"], name, *shares, _trace_remarks(line)))
+        key = (line["shift_id"], line["line_id"])
+        own = [row for row in stations if (row["shift_id"], row["line_id"]) == key]
+        for row in sorted(own, key=lambda station: station["station_id"]):
+            counts = [row["expected_units"], row["scanned_units"], row["missing_units"], row["without_serial_units"]]
+            counts += [row["never_scanned_units"], row["no_read_units"], row["not_scanned_units"]]
+            shares = (_percent(row["coverage"]), *map(exact, counts), "")
+            rows.append((row["shift_id"], row["station_id"], *shares, _trace_remarks(row)))
+    issues = Counter(row["issue"] for row in exceptions)
+    listed = ", ".join(f"{issue.replace('_', ' ')} {exact(count)}" for issue, count in issues.most_common())
+    note = Markup(
+        '<p class="soft">Scans of good units; asked for is what the pacing station counted, never what was scanned. '
+        "Of a line: units once for each station, and the share of units of which everything is known. Records to "
+        "look after, in fct_trace_exception: {}.</p>"
+    ).format(listed or "none")
+    html = Markup("{}{}").format(note, _table(head, rows)) if rows else _nothing("No line is traced.")
+    data = {"lines": list(lines), "stations": list(stations), "issues": dict(issues)}
+    return Section("trace", "What can be traced", data, html)
+
+
+def _trace_remarks(row: Row) -> Markup:
+    said = []
+    if row["is_below_least"]:
+        said.append(badge("too few scans to rely on"))
+    elif row["is_below_target"]:
+        said.append(Markup('<span class="soft">below target</span>'))
+    if row["is_over_100"]:
+        said.append(badge("over 100 %"))
+    if row["basis"] == "order_quantity":
+        said.append(Markup('<span class="soft">asked for: quantity of the ended orders</span>'))
     return Markup(" ").join(said)
 
 

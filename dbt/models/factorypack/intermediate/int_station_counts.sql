@@ -28,7 +28,7 @@ readings as (
         readings.observed_at,
         readings.sequence,
         {{ epoch_ms("readings.observed_at") }} as at_ms,
-        coalesce({{ factorypack_whole("readings.value_text") }}, {{ factorypack_whole("readings.value_double") }}) as shown
+        coalesce({{ factorypack_whole("readings.value_text") }}, {{ factorypack_whole_number("readings.value_double") }}) as shown
     from {{ ref('stg_machines__readings') }} as readings
     inner join tags on readings.tag_id = tags.tag_id
     where readings.quality < {{ ot_bad() }}

@@ -1,6 +1,7 @@
+{%- set measurements = ["execution", "mode", "fault_code"] -%}
 with tags as (
     select * from {{ ref('int_station_tags') }}
-    where measurement in ('execution', 'mode', 'fault_code')
+    where measurement in ('{{ measurements | join("', '") }}')
 ),
 
 gaps as (
@@ -27,7 +28,7 @@ readings as (
                 then
                     upper(coalesce(
                         readings.value_text,
-                        cast({{ factorypack_whole("readings.value_double") }} as varchar),
+                        cast({{ factorypack_whole_number("readings.value_double") }} as varchar),
                         cast(readings.value_bool as varchar)
                     ))
         end as known_value
@@ -126,24 +127,22 @@ samples as (
         ) as nth,
         known_value
     from read_by_mirror
-    {% for measurement in ("execution", "mode", "fault_code") %}
-        union all
-        select
-            station_id,
-            '{{ measurement }}' as measurement,
-            from_ms as at_ms,
-            2 * row_number() over (partition by station_id order by from_ms asc) as nth,
-            {{ measurement }} as known_value
-        from intervals
-        union all
-        select
-            station_id,
-            '{{ measurement }}' as measurement,
-            to_ms as at_ms,
-            2 * row_number() over (partition by station_id order by from_ms asc) + 1 as nth,
-            cast(null as varchar) as known_value
-        from intervals
-    {% endfor %}
+    union all
+    select
+        intervals.station_id,
+        edges.measurement,
+        case when edges.is_start = 1 then intervals.from_ms else intervals.to_ms end as at_ms,
+        2 * row_number() over (
+            partition by intervals.station_id, edges.measurement, edges.is_start order by intervals.from_ms asc
+        ) + 1 - edges.is_start as nth,
+        case
+            when edges.is_start = 0 then cast(null as varchar)
+            {%- for measurement in measurements %}
+                when edges.measurement = '{{ measurement }}' then intervals.{{ measurement }}
+            {%- endfor %}
+        end as known_value
+    from intervals
+    cross join {{ factorypack_edges("measurement", measurements) }}
 ),
 
 followed as (

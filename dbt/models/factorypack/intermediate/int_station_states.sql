@@ -1,12 +1,12 @@
 {%- set categories = ["production", "setup", "delay", "down", "no_data", "planned"] -%}
 {%- set overlays = {
-    "orders": [["order_id", "order_id"], ["product_id", "product_id"]],
+    "orders": [["order", "'open'"], ["order_id", "spans.order_id"], ["product_id", "spans.product_id"]],
     "interruptions": [["interruption", "'interrupted'"]],
-    "parts": [["shift", "shift_id"]],
-    "breaks": [["break", "break_name"]],
-    "planned_stops": [["planned_stop", "reason_code"]],
-    "reason_corrections": [["reason_correction", "new_value"]],
-    "state_corrections": [["state_correction", "new_value"]],
+    "parts": [["shift", "spans.shift_id"]],
+    "breaks": [["break", "spans.break_name"]],
+    "planned_stops": [["planned_stop", "spans.reason_code"]],
+    "reason_corrections": [["reason_correction", "spans.new_value"]],
+    "state_corrections": [["state_correction", "spans.new_value"]],
 } -%}
 {%- set kinds = [
     "execution", "mode", "fault_code", "order", "order_id", "product_id", "interruption", "shift", "break", "planned_stop",
@@ -138,24 +138,20 @@ events as (
     from {{ ref('int_station_samples') }} as samples
     inner join stations on samples.station_id = stations.station_id
     {% for overlay, columns in overlays.items() %}
-        {% for kind, column in columns + ([["order", "'open'"]] if overlay == "orders" else []) %}
-            union all
-            select
-                station_id,
-                from_ms as at_ms,
-                1 as place,
-                '{{ kind }}' as kind,
-                {{ column }}
-            from {{ overlay }}
-            union all
-            select
-                station_id,
-                to_ms as at_ms,
-                0 as place,
-                '{{ kind }}' as kind,
-                '' as new_value
-            from {{ overlay }}
-        {% endfor %}
+        union all
+        select
+            spans.station_id,
+            case when edges.is_start = 1 then spans.from_ms else spans.to_ms end as at_ms,
+            edges.is_start as place,
+            edges.kind,
+            case
+                when edges.is_start = 0 then ''
+                {%- for kind, column in columns %}
+                    when edges.kind = '{{ kind }}' then {{ column }}
+                {%- endfor %}
+            end as new_value
+        from {{ overlay }} as spans
+        cross join {{ factorypack_edges("kind", columns | map("first")) }}
     {% endfor %}
 ),
 

@@ -77,11 +77,21 @@ shifts_by_day as (
     group by station_id, production_date
 ),
 
+closed_stations as (
+    select distinct
+        calendar,
+        shift_id,
+        production_date,
+        line_id,
+        station_id
+    from states
+),
+
 days as (
     select distinct
         station_id,
         production_date
-    from summed
+    from closed_stations
 ),
 
 shifts_before as (
@@ -115,6 +125,34 @@ before as (
     group by days.station_id, days.production_date, by_day.category, by_day.reason_code
 ),
 
+{# What a station usually stands for and did not in this shift has a row too: a line's usual is that of all its stations. #}
+with_usual as (
+    select * from summed
+    union all
+    select
+        closed_stations.calendar,
+        closed_stations.shift_id,
+        closed_stations.production_date,
+        closed_stations.line_id,
+        closed_stations.station_id,
+        before.category,
+        before.reason_code,
+        cast(0 as decimal(18, 3)) as downtime_s,
+        cast(0 as decimal(18, 3)) as micro_stop_s,
+        cast(0 as integer) as stops,
+        cast(0 as integer) as micro_stops
+    from closed_stations
+    inner join before
+        on closed_stations.station_id = before.station_id and closed_stations.production_date = before.production_date
+    left join summed
+        on
+            closed_stations.shift_id = summed.shift_id
+            and closed_stations.station_id = summed.station_id
+            and before.category = summed.category
+            and before.reason_code = summed.reason_code
+    where summed.shift_id is null
+),
+
 totals as (
     select
         *,
@@ -130,7 +168,7 @@ totals as (
             order by downtime_s desc, category asc, reason_code asc
             rows between unbounded preceding and current row
         ) as station_cumulative_s
-    from summed
+    from with_usual
 )
 
 select

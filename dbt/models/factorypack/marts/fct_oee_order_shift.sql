@@ -14,7 +14,6 @@ orders as (
     select
         orders.*,
         shifts.calendar,
-        shifts.shift_id,
         shifts.production_date,
         stations.line_id,
         rules.micro_stop_treatment,

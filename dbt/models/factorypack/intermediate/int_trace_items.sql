@@ -1,0 +1,29 @@
+with known as (
+    select
+        serial as item_id,
+        'unit' as item_kind,
+        product_id,
+        1 as place
+    from {{ ref('stg_mes__serials') }}
+    union all
+    select
+        lot_id as item_id,
+        'lot' as item_kind,
+        product_id,
+        2 as place
+    from {{ ref('stg_mes__lots') }}
+),
+
+numbered as (
+    select
+        *,
+        row_number() over (partition by item_id order by place asc) as nth
+    from known
+)
+
+select
+    item_id,
+    item_kind,
+    product_id
+from numbered
+where nth = 1
