@@ -13,10 +13,10 @@ ifeq ($(firstword $(MAKECMDGOALS)),add-table)
 TABLE ?= $(word 2,$(MAKECMDGOALS))
 $(eval $(TABLE):;@:)
 endif
-.PHONY: help env demo up down status logs reset close accept roll-back quarantine sql dbt add-table ot-browse ot-test ot-trust ot-package check test torture bench
+.PHONY: help env demo up down status logs reset close accept roll-back quarantine sql dbt add-table ot-browse ot-test ot-trust ot-package check test torture bench cluster-up cluster-test cluster-down parity
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env:
 	@test -n "$(PYTHON)" || { echo "No python3 is on the PATH. Install Python 3.11 or later, or: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -63,6 +63,15 @@ dbt: env ## dbt on the project: ARGS="ls --resource-type model"
 add-table: env ## declare a source table from its own schema: make add-table SOURCE.TABLE; ZONE= may follow
 	@$(RUN) add-table $(TABLE) $(if $(ZONE),--zone "$(ZONE)")
 
+.PHONY: recall epcis
+recall: env ## which units and customers hold a lot: LOT=SEAL-260131-07; what went into a unit: UNIT=…; ON=2026-01-31, CSV=, ARGS="--help" may follow
+	@PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m include.packs.factorypack.recall $(if $(LOT),"$(LOT)") $(if $(UNIT),--backward "$(UNIT)") \
+	  $(if $(ON),--as-known-on "$(ON)") $(if $(CSV),--csv "$(CSV)") $(ARGS)
+
+epcis: env ## the genealogy as EPCIS 2.0 events: SHIFT=2026-01-31.1 or ITEM=lot-or-serial OUT=events.jsonld; ARGS="--help"
+	@PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m include.packs.factorypack.epcis $(if $(SHIFT),--shift "$(SHIFT)") $(if $(ITEM),--item "$(ITEM)") \
+	  $(if $(OUT),--out "$(OUT)") $(ARGS)
+
 ot-browse: env ## an OPC UA server's variables as rows of the tag dictionary: URL=opc.tcp://host:4840 CSV=tags.csv; ARGS="--help"
 	@PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m include.ot.browse $(if $(URL),"$(URL)") $(if $(CSV),--csv "$(CSV)") $(ARGS)
 
@@ -83,6 +92,18 @@ test: env ## the whole suite, the end-to-end close included; ARGS="-k name" narr
 
 torture: env ## the long trials: kills by the dozen, a transaction of a million rows
 	@$(RUN) torture
+
+cluster-up: env ## the distributed profile on this machine: fetch its servers, start them and the rest
+	@HNAI_PROFILE=distributed $(RUN) up
+
+cluster-test: env ## the tests that need Kafka, Connect and Trino
+	@$(RUN) test tests/cluster $(ARGS)
+
+cluster-down: env ## stop the distributed profile; state is kept
+	@HNAI_PROFILE=distributed $(RUN) down
+
+parity: env ## the same closes built by DuckDB and by Trino, every mart compared row by row; ARGS="--help"
+	@HNAI_PROFILE=distributed PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m stack.parity $(ARGS)
 
 bench: env ## the benchmarks; NAME=cdc for one
 	@$(RUN) bench $(NAME)

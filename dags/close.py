@@ -21,7 +21,7 @@ from airflow.sdk import Asset, DeadlineAlert, DeadlineReference, Param, SyncCall
 
 from include.catalog import Calendar, calendars, marts
 from plugins.alerts import tell_late_close
-from plugins.defaults import DEFAULTS, closes_start, publish_pool, tags
+from plugins.defaults import DEFAULTS, ENGINE_POOL, closes_start, publish_pool, tags
 from plugins.operators.close import BuildOperator, FreezeOperator, GateOperator, PublishOperator, ReportOperator
 from plugins.timetables.period import timetable_of
 
@@ -83,9 +83,9 @@ def close(calendar: Calendar) -> None:
     def steps():
         freeze = FreezeOperator(task_id="freeze")
         gate_landing = GateOperator(task_id="gate_landing", layer="landing")
-        stage = BuildOperator(task_id="stage", layer="stage")
+        stage = BuildOperator(task_id="stage", layer="stage", pool=ENGINE_POOL)
         gate_stage = GateOperator(task_id="gate_stage", layer="stage")
-        mart = BuildOperator(task_id="mart", layer="mart")
+        mart = BuildOperator(task_id="mart", layer="mart", pool=ENGINE_POOL)
         gate_mart = GateOperator(task_id="gate_mart", layer="mart")
         publish = PublishOperator(
             task_id="publish", pool=publish_pool(pack), outlets=[Asset(f"iceberg://{pack}/{m.name}") for m in published]

@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from include.errors import MissingSecret, UnsafeSecret
+from include.errors import BadSetting, MissingSecret, UnsafeSecret
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,12 +37,14 @@ class Ports(BaseModel):
     nats_monitor: int = 8223
     opcua_simulator: int = 4840
     modbus_simulator: int = 5020
+    mtconnect_simulator: int = 5000
     airflow_task_api: int = Field(default=8794, description="Triggerer log server, where one is started at all.")
     trino: int = 8090
     kafka: int = 9092
     kafka_controller: int = 9093
     nessie: int = 19120
     nessie_management: int = 19121
+    broker: int = 6379
 
 
 class Landing(BaseModel):
@@ -77,7 +79,7 @@ class Ot(BaseModel):
     commit_every_s: float = Field(default=3.0, gt=0, description="Time between commits to ot.readings.")
     buckets: int = Field(default=4, gt=0, description="Buckets of tags in a day of ot.readings, when it is made.")
     history_hours: float = Field(default=48.0, ge=0, description="History asked of a server when a tag is first seen.")
-    stale_s: float = Field(default=600.0, gt=0, description="Silence after which a tag counts as stale.")
+    stale_s: float = Field(default=600.0, gt=0, description="Silence of a source after which its tags count as stale.")
     kafka_brokers: str = Field(default="", description="host:port,… of a Kafka with our payload; empty: none.")
     kafka_topic: str = Field(default="ot.readings", description="Its topic.")
     kafka_group: str = Field(default="hnai-recorder", description="Consumer group of the recorder.")
@@ -94,12 +96,28 @@ class Cluster(BaseModel):
     trino_threads: int = Field(default=4, gt=0, description="Models of one close that Trino builds side by side.")
     connect_url: str | None = Field(default=None, description="Kafka Connect's REST API.")
     kafka_brokers: str | None = Field(default=None, description="host:port,… of Kafka.")
+    commit_every_s: float = Field(default=5.0, gt=0, description="Time between commits of Kafka Connect's sink.")
     catalog: Literal["seaweedfs", "nessie", "rest"] = Field(
         default="seaweedfs", description="Which Iceberg REST catalog; Nessie shows one snapshot a table."
     )
     catalog_url: str | None = Field(default=None, description="Address of the catalog, without the trailing /v1.")
+    catalog_token_url: str | None = Field(default=None, description="Where it gives OAuth2 tokens, if elsewhere.")
+    catalog_scope: str = Field(default="PRINCIPAL_ROLE:ALL", description="OAuth2 scope asked of a `rest` catalog.")
+    postgres_host: str | None = Field(default=None, description="Where PostgreSQL is; its port is `ports.postgres`.")
+    broker_host: str | None = Field(default=None, description="Where Celery's broker is; its port is `ports.broker`.")
+    airflow_url: str | None = Field(default=None, description="Airflow's API as its workers reach it.")
     s3_url: str | None = Field(default=None, description="Address of the object store.")
     s3_region: str = Field(default="us-east-1", description="Region that its clients name.")
+    java17: Path | None = Field(default=None, description="Home of the Java for Kafka and Connect, 17 to 23.")
+    java25: Path | None = Field(default=None, description="Home of the Java for Trino and Nessie, 24 or later.")
+    trino_memory: str = Field(default="3G", description="Heap of Trino.")
+    kafka_memory: str = Field(default="512m", description="Heap of Kafka.")
+    connect_memory: str = Field(default="1g", description="Heap of Kafka Connect.")
+    nessie_memory: str = Field(default="512m", description="Heap of Nessie.")
+
+
+class Lineage(BaseModel):
+    url: str | None = Field(default=None, description="A server with Marquez's API that gets every event as well.")
 
 
 class Retention(BaseModel):
@@ -112,6 +130,13 @@ class Retention(BaseModel):
 
 class Airflow(BaseModel):
     parallel_tasks: int = Field(default=5, gt=0, description="Tasks that may run at one time; a drain takes one.")
+    parallel_builds: int = Field(default=5, gt=0, description="Closes whose models an engine may build at one time.")
+    executor: Literal["LocalExecutor", "CeleryExecutor"] = Field(
+        default="LocalExecutor", description="Celery spreads tasks over workers; it needs the broker."
+    )
+    worker_tasks: int = Field(default=4, gt=0, description="Tasks that one Celery worker runs at one time.")
+    remote_logs: str | None = Field(default=None, description="Where task logs are kept, s3://bucket/folder.")
+    public_url: str | None = Field(default=None, description="Airflow's address as people's browsers reach it.")
     dags_dir: Path = Field(default=ROOT / "dags", description="Folder that Airflow reads its DAGs from.")
 
 
@@ -132,6 +157,7 @@ class Settings(BaseSettings):
     ot: Ot = Ot()
     cluster: Cluster = Cluster()
     retention: Retention = Retention()
+    lineage: Lineage = Lineage()
     airflow: Airflow = Airflow()
     fieldops_database: str = "fieldops"
     mes_database: str = "mes"
@@ -157,6 +183,10 @@ class Settings(BaseSettings):
         return self.cluster.catalog_url or own
 
     @property
+    def catalog_token_uri(self) -> str:
+        return self.cluster.catalog_token_url or f"{self.iceberg_uri}/v1/oauth/tokens"
+
+    @property
     def s3_uri(self) -> str:
         return self.cluster.s3_url or self.own("s3")
 
@@ -174,7 +204,11 @@ class Settings(BaseSettings):
 
     @property
     def airflow_uri(self) -> str:
-        return f"http://{self.host}:{self.port('airflow')}"
+        return self.cluster.airflow_url or self.own("airflow")
+
+    @property
+    def postgres_host(self) -> str:
+        return self.cluster.postgres_host or self.host
 
     @property
     def first_started_at(self) -> datetime | None:
@@ -209,7 +243,23 @@ class Settings(BaseSettings):
         return self.state_dir / "data_docs"
 
 
-settings = Settings()
+def load() -> Settings:
+    """The settings of this process. Raises `BadSetting` naming each variable that cannot be used, and why."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [
+            f"HNAI_{'__'.join(map(str, one['loc'])).upper()}={one['input']}: {one['msg']}" for one in error.errors()
+        ]
+        raise BadSetting(f"{'; '.join(wrong)}. Change it in the environment or in {ROOT / '.env'}") from None
+    except SettingsError as error:  # it names the field alone, "ot" for HNAI_OT__URLS
+        field = str(error).partition('"')[2].partition('"')[0].upper()
+        raise BadSetting(
+            f"A variable HNAI_{field}… must be JSON and is not. Change it in the environment or in {ROOT / '.env'}"
+        ) from None
+
+
+settings = load()
 
 
 @lru_cache
@@ -226,9 +276,14 @@ def secret(name: str) -> str:
     return path.read_text().strip()
 
 
+def has_secret(name: str) -> bool:
+    """Whether the secret `name` was written down: for what a system of others may ask for or not."""
+    return (settings.secrets_dir / name).is_file()
+
+
 def postgres_dsn(user: str, database: str) -> str:
     """A libpq connection string to the platform's PostgreSQL; the password is the secret `postgres_<user>`."""
     return (
-        f"host={settings.host} port={settings.port('postgres')} dbname={database} "
+        f"host={settings.postgres_host} port={settings.port('postgres')} dbname={database} "
         f"user={user} password={secret(f'postgres_{user}')}"
     )

@@ -10,6 +10,7 @@ from plugins.alerts import alert_on_call
 
 START = datetime(2000, 1, 1)  # before any data; catchup is off everywhere, so nothing old is started
 LANDING_POOL = "land_files"
+ENGINE_POOL = "engine"
 DRAIN_POOL, BACKFILL_POOL = "ot_drain", "ot_backfill"
 
 NEVER_RETRIED = ExceptionRetryPolicy(

@@ -6,10 +6,10 @@ together.
 
 import hashlib
 import subprocess
-import sys
 
 from include.settings import ROOT, secret
 from stack.airflow_env import ADMIN, HOME, airflow_environment
+from stack.cluster.airflow import programs
 from stack.progress import Progress
 
 STAMP = HOME / "set_up"
@@ -22,7 +22,7 @@ def set_up(progress: Progress) -> None:
         return
     with progress.step("Airflow's database"):
         done = subprocess.run(
-            [sys.executable, "-m", "stack.airflow_setup"],
+            [str(programs() / "python"), "-m", "stack.airflow_setup"],
             cwd=ROOT,
             env=airflow_environment(),
             capture_output=True,

@@ -13,7 +13,10 @@ RUN = STATE / "run"
 LOGS = STATE / "logs"
 BIN = Path(sys.executable).parent  # the environment's own programs, whatever PATH says
 
-PRIVATE = ("secrets", "run", "logs", "seaweed", "airflow", "connect", "workspaces", "lineage", "nats", "ot", "tmp")
+PRIVATE = (
+    *("secrets", "run", "logs", "tmp", "seaweed", "airflow", "connect", "workspaces", "lineage", "nats", "ot"),
+    *("kafka", "trino", "nessie", "broker"),
+)
 SHARED = ("inbox", "archive", "quarantine", "reports", "data_docs")
 SOCKET_PATH_LIMIT = 100  # a unix socket's path may have 107 bytes on Linux
 
@@ -53,6 +56,7 @@ def child_environment() -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "HNAI_STATE_DIR": str(STATE.resolve()),
         "HNAI_PORT_SHIFT": str(settings.port_shift),
+        "HNAI_PROFILE": settings.profile,
         "DO_NOT_TRACK": "1",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "GX_ANALYTICS_ENABLED": "false",

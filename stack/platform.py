@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from stack import leftovers, postgres, preflight, supervisor
+from stack.buckets import make_buckets
+from stack.cluster.fetch import fetch
 from stack.layout import RUN, STATE, make_folders
 from stack.progress import Progress
 from stack.secrets import make_secrets
-from stack.services import AIRFLOW, LAKE, PLATFORM, SERVICES
+from stack.services import AIRFLOW, BROKERS, EARLY, LAKE, LATE, PLATFORM, SERVICES
 
 POLL_S = 0.1
 MOST_LIVES = 4  # a service that ended this often while one waited for it will not come up
@@ -29,9 +31,11 @@ def up(
     """
     progress = progress or Progress()
     preflight.check_system()
+    preflight.check_installed(services)
     make_folders()
     with _only_one_starts():
         make_secrets()
+        fetch((server for name in services for server in SERVICES[name].servers), progress)
         _have_supervisor(services, progress)
         lake = [name for name in LAKE if name in services]
         supervisor.start(lake)
@@ -39,24 +43,26 @@ def up(
         if "postgres" in services:
             with progress.step("roles and databases"):
                 postgres.make_roles()
+        make_buckets()
         beside()
-        supervisor.start(name for name in services if name in ("connect", "mqtt"))
+        supervisor.start(name for name in services if name in EARLY)
         if any(name in AIRFLOW for name in services):
             from stack.airflow_setup import set_up
 
             set_up(progress)
             supervisor.start(name for name in services if name in AIRFLOW)
-        broker = [name for name in services if name == "mqtt"]
-        _await(broker, progress)
-        supervisor.start(name for name in services if name not in (*LAKE, *AIRFLOW, "connect", "mqtt"))
-        _await([name for name in services if name not in (*lake, *broker) or name == "recover"], progress)
+        brokers = [name for name in services if name in BROKERS]
+        _await(brokers, progress)
+        supervisor.start(name for name in services if name not in (*LAKE, *AIRFLOW, *EARLY))
+        _await([name for name in services if name not in (*lake, *brokers) or name == "recover"], progress)
 
 
 def down(progress: Progress | None = None) -> None:
     """Stop everything, readers first and stores last, and whatever an earlier run left behind."""
     progress = progress or Progress()
     running = supervisor.is_running()
-    for names in ([name for name in SERVICES if name not in LAKE or name == "recover"], LAKE):
+    readers = [name for name in SERVICES if name not in (*LAKE, *LATE) or name == "recover"]
+    for names in (readers, [name for name in SERVICES if name in LATE], LAKE):
         alive = [name for name in names if (left := leftovers.recorded(name)) and left.members()]
         if running:
             supervisor.stop(names)

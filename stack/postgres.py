@@ -5,6 +5,7 @@ import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from include.settings import postgres_dsn, secret, settings
@@ -80,13 +81,13 @@ def is_healthy() -> str | None:
     return None
 
 
-def make_roles() -> None:
-    """Create or repair roles, databases and grants. Safe at every start."""
+def make_roles(others: Mapping[str, str] | None = None) -> None:
+    """Create or repair roles, databases and grants. Safe at every start. `others`: owners by further databases."""
     import psycopg
     from psycopg import sql
 
     captured = {settings.fieldops_database: "fieldops", settings.mes_database: "mes"}
-    owners = {"airflow": "airflow", "hnai": "hnai", **captured}
+    owners = {"airflow": "airflow", "hnai": "hnai", **captured, **(others or {})}
     with psycopg.connect(postgres_dsn("postgres", "postgres"), autocommit=True) as connection:
         roles = {name for (name,) in connection.execute("select rolname from pg_roles")}
         for role in (*owners.values(), "cdc"):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 
 from include.settings import settings
+from stack.cluster.java import NoJava
 from stack.layout import STATE
 from stack.services import SERVICES
 
@@ -47,6 +48,15 @@ def check_ports(names: Iterable[str]) -> None:
                     f"Port {port} of {name} is taken by {_owner(port)}. Stop that process, or move the port: "
                     f"HNAI_PORTS__{plain.upper()}=<port>, or all ports at once: HNAI_PORT_SHIFT=1000."
                 )
+
+
+def check_installed(names: Iterable[str]) -> None:
+    """Refuse to start where the Java of a service is missing."""
+    for name in names:
+        try:
+            SERVICES[name].runs_on()
+        except NoJava as error:
+            raise NotReady(f"{name} cannot run here. {error}") from error
 
 
 def _stays_taken(port: int) -> bool:

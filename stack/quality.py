@@ -116,4 +116,8 @@ def _passes(name: str, command: list[str], advice: str) -> bool:
 def _environment() -> dict[str, str]:
     """Without the address of a running platform: tests choose their own."""
     environment = child_environment()
-    return {name: value for name, value in environment.items() if name not in ("HNAI_STATE_DIR", "HNAI_PORT_SHIFT")}
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in ("HNAI_STATE_DIR", "HNAI_PORT_SHIFT", "HNAI_PROFILE")
+    }

@@ -55,6 +55,7 @@ def is_healthy() -> str | None:
 
     The port opens a moment before the table bucket exists, so an open port says nothing.
     """
+    address = settings.own("iceberg")
     form = urllib.parse.urlencode(
         {
             "grant_type": "client_credentials",
@@ -64,13 +65,13 @@ def is_healthy() -> str | None:
         }
     ).encode()
     try:
-        token = _answer(urllib.request.Request(f"{settings.iceberg_uri}/v1/oauth/tokens", form))["access_token"]
+        token = _answer(urllib.request.Request(f"{address}/v1/oauth/tokens", form))["access_token"]
         namespaces = urllib.request.Request(
-            f"{settings.iceberg_uri}/v1/{settings.warehouse}/namespaces", headers={"Authorization": f"Bearer {token}"}
+            f"{address}/v1/{settings.warehouse}/namespaces", headers={"Authorization": f"Bearer {token}"}
         )
         _answer(namespaces)["namespaces"]
     except (OSError, ValueError, KeyError) as error:
-        return f"the Iceberg catalog does not answer at {settings.iceberg_uri}: {error}"
+        return f"the Iceberg catalog does not answer at {address}: {error}"
     return None
 
 

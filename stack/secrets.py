@@ -28,6 +28,8 @@ SECRETS: dict[str, Callable[[], str]] = {
     "mqtt_bridge": _token,
     "mqtt_recorder": _token,
     "ot_field_scada": _token,
+    "broker": _token,
+    "postgres_marquez": _token,
     "airflow_admin": lambda: secrets.token_urlsafe(12),
     "airflow_fernet": _fernet_key,
     "airflow_secret_key": _token,

@@ -4,7 +4,8 @@ import time
 
 from include.settings import settings
 from stack import supervisor
-from stack.services import PLATFORM, SERVICES, Service
+from stack.cluster.java import NoJava
+from stack.services import PLATFORM, SERVICES, SIMULATORS, Service
 
 COLUMNS = "{:<22} {:<10} {:>6} {:>10}  {}"
 
@@ -17,6 +18,8 @@ def table() -> tuple[str, bool]:
     lines, troubles = [COLUMNS.format("service", "state", "port", "uptime", "log")], []
     for service in SERVICES.values():
         state, trouble = _state(service, states.get(service.name, {}))
+        if state == "stopped" and service.name not in (*PLATFORM, *SIMULATORS):
+            continue  # the other profile's
         if trouble and (service.name in PLATFORM or state != "stopped"):
             troubles.append(f"{service.name}: {trouble}")
         port = next(iter(service.ports().values()), "")
@@ -31,6 +34,10 @@ def _state(service: Service, process: dict) -> tuple[str, str | None]:
         return ("unhealthy" if trouble else "healthy"), trouble
     if name in ("STOPPED", "EXITED"):
         return "stopped", "is stopped; start it: make up"
+    try:
+        service.runs_on()
+    except NoJava as error:
+        return "starting", str(error)
     if name in ("STARTING", "BACKOFF"):
         return "starting", f"starts again and again; read {service.log}" if name == "BACKOFF" else "is starting"
     return name.lower(), process.get("spawnerr") or f"read {service.log}"

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from http.client import HTTPException
 from pathlib import Path
 
-from include.settings import ROOT
+from include.settings import ROOT, settings
 from stack.layout import BIN, LOGS, RUN, child_environment, socket_path
 from stack.services import SERVICES, Service
 
@@ -28,6 +28,7 @@ logfile_backups=2
 pidfile={pidfile}
 childlogdir={logs}
 umask=077
+environment=HNAI_PROFILE="{profile}"
 {user}
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
@@ -56,6 +57,7 @@ def configuration() -> str:
         socket=socket_path("supervisor.sock"),
         logs=LOGS,
         pidfile=PIDFILE,
+        profile=settings.profile,
         user="user=root\n" if os.geteuid() == 0 else "",
     )
     return head + "".join(_program(service) for service in SERVICES.values())

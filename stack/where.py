@@ -21,6 +21,15 @@ def where_to_look(pack: str = "") -> str:
         "MQTT": f"{nats.url()}  user recorder, password in {shown(settings.secrets_dir / 'mqtt_recorder')}",
         "OT bridges": f"{shown(settings.ot_dir)}/<source>/health.json",
         "SQL": "make sql",
+        **(_cluster() if settings.is_distributed else {}),
         "State": "make status        stop: make down        start over: make reset",
     }
     return "\n".join(f"{name:<13}{where}" for name, where in lines.items())
+
+
+def _cluster() -> dict[str, str]:
+    return {
+        "Trino": f"{settings.trino_uri}  user {settings.cluster.trino_user}, catalog lakehouse",
+        "Connect": f"{settings.connect_uri}/connectors",
+        "Profile": "distributed: HNAI_PROFILE=distributed in .env tells every command",
+    }

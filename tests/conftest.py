@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,11 @@ import pytest
 
 from stack import testing
 
+# The room of the distributed profile runs in a process of its own.
+IS_CLUSTER = any("tests/cluster" in argument for argument in sys.argv)
+os.environ["HNAI_PROFILE"] = "distributed" if IS_CLUSTER else "embedded"
+if IS_CLUSTER:
+    os.environ.setdefault("HNAI_CLUSTER__COMMIT_EVERY_S", "1")  # so that nobody waits long for Kafka Connect's sink
 STATE_DIR, PORT_SHIFT = testing.reserve()  # before anything imports include.settings
 
 

@@ -6,7 +6,8 @@ A task whose pool does not exist waits for ever without a word. Slots that someb
 from airflow.listeners import hookimpl
 
 from include.catalog import packs
-from plugins.defaults import BACKFILL_POOL, DRAIN_POOL, LANDING_POOL, publish_pool
+from include.settings import settings as ours
+from plugins.defaults import BACKFILL_POOL, DRAIN_POOL, ENGINE_POOL, LANDING_POOL, publish_pool
 
 _made: set[str] = set()  # by this scheduler process
 
@@ -23,7 +24,10 @@ def on_dag_run_running(dag_run, msg) -> None:
 
 
 def make_pools() -> None:
-    """Create the pools that are missing: one slot each, so that publishes of a pack, or drains, come one at a time.
+    """Create the pools that are missing.
+
+    One slot each, so that publishes of a pack, or drains, come one at a time; the engine's has as many as the setting
+    `airflow.parallel_builds` says when it is made.
 
     In a session of its own: the scheduler calls from within a transaction that must not be committed here.
     """
@@ -36,12 +40,14 @@ def make_pools() -> None:
     wanted[LANDING_POOL] = "Partner files, in order of arrival"
     wanted[DRAIN_POOL] = "Segments of the OT mirror, one drain at a time"
     wanted[BACKFILL_POOL] = "Gaps of the OT mirror, one at a time"
+    wanted[ENGINE_POOL] = "Layers of closes that the engine builds at one time"
     for name, why in wanted.items():
         if name in _made:
             continue
+        slots = ours.airflow.parallel_builds if name == ENGINE_POOL else 1
         with settings.NonScopedSession() as session:
             if session.scalar(select(Pool.id).where(Pool.pool == name)) is None:
-                session.add(Pool(pool=name, slots=1, description=why, include_deferred=True))
+                session.add(Pool(pool=name, slots=slots, description=why, include_deferred=True))
                 try:
                     session.commit()
                 except IntegrityError:  # another process made it in the same instant

@@ -132,5 +132,5 @@ def remove_logs(folder: Path, before: datetime) -> int:
 
 
 def _airflow_database() -> str:
-    where = f"{settings.host}:{settings.port('postgres')}"
+    where = f"{settings.postgres_host}:{settings.port('postgres')}"
     return f"postgresql+psycopg2://airflow:{secret('postgres_airflow')}@{where}/airflow"

@@ -75,6 +75,7 @@ def test_a_close_goes_through_its_gates_in_order(dag_bag):
         assert [t.task_id for t in dag.topological_sort()] == steps
         publish = dag.get_task("publish")
         assert publish.pool == f"publish_{calendar.pack}"
+        assert {dag.get_task(layer).pool for layer in ("stage", "mart")} == {"engine"}
         assert {a.uri for a in publish.outlets} == {f"iceberg://{calendar.pack}/{m.name}" for m in marts(calendar.pack)}
 
 
