@@ -38,9 +38,9 @@ def values(first: int, last: int) -> str:
 
 
 @contextmanager
-def platform() -> Iterator[Path]:
-    """Object store, catalog and PostgreSQL on a folder of their own; gives a scratch folder."""
-    testing.start(("seaweedfs", "postgres"))
+def platform(*more: str) -> Iterator[Path]:
+    """Object store, catalog, PostgreSQL and the services named, on a folder of their own; gives a scratch folder."""
+    testing.start(("seaweedfs", "postgres", *more))
     try:
         with tempfile.TemporaryDirectory(prefix="hnai-bench-") as folder:
             yield Path(folder)

@@ -12,6 +12,7 @@ server decodes the same log and sends it to nobody.
 import statistics
 import sys
 import time
+from collections.abc import Callable
 
 from benchmarks._wide_table import COLUMNS, describe, platform, values
 from tests.land_cdc.trial import Trial, open_trial
@@ -38,7 +39,7 @@ def latencies(trial: Trial, table: str) -> list[float]:
     ]
 
 
-def steady(trial: Trial) -> None:
+def steady(trial: Trial, latencies: Callable[[Trial, str], list[float]] = latencies) -> None:
     trial.make("steady", COLUMNS)
     per_step = RATE // 10
     began = time.perf_counter()

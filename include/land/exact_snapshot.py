@@ -1,7 +1,11 @@
 """A snapshot of the source together with the exact position that it shows.
 
-A temporary replication slot exports it: every transaction whose commit ends at or below `commit_lsn` is visible in
+A temporary replication slot exports it: every transaction whose commit ends at or below its position is visible in
 the snapshot, and no other. It waits for the transactions that run when it is made, and goes with its connection.
+
+In raw, rows at or below `commit_lsn` are those of the visible transactions. The embedded worker files rows by the
+commit of their own transaction, so that is the slot's position. Kafka Connect files them by the commit before (see
+`RawRow` in `connect-smt/`): there the cut is just below the commit of the last visible transaction.
 """
 
 import os
@@ -16,6 +20,7 @@ import psycopg
 from include.catalog import Source
 from include.errors import LandingError
 from include.land.source_setup import dsn
+from include.settings import settings
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,10 @@ class ExactSnapshot:
 def exact_snapshot(source: Source, timeout_s: float = 60.0) -> Iterator[ExactSnapshot]:
     """Open a snapshot. Raises `LandingError` where a transaction of the source stays open longer than `timeout_s`."""
     slot = f"hnai_snapshot_{os.getpid()}_{time.monotonic_ns()}"
+    if settings.is_distributed:
+        from include.land.connect import beat
+
+        beat(source.name)  # at least one transaction of the stream lies below the snapshot
     try:
         connection = psycopg.connect(dsn(source, replication="database"), autocommit=True)
     except psycopg.OperationalError as error:
@@ -49,4 +58,15 @@ def exact_snapshot(source: Source, timeout_s: float = 60.0) -> Iterator[ExactSna
                 "A transaction may be open for long: select pid, xact_start, query from pg_stat_activity order by 2"
             )
         high, low = answer.get_value(0, 1).decode().split("/")
-        yield ExactSnapshot(answer.get_value(0, 2).decode(), (int(high, 16) << 32) + int(low, 16))
+        lsn = (int(high, 16) << 32) + int(low, 16)
+        name = answer.get_value(0, 2).decode()
+        yield ExactSnapshot(name, _cut_below(source, lsn) if settings.is_distributed else lsn)
+
+
+def _cut_below(source: Source, lsn: int) -> int:
+    from include.land.connect import beat, source_position
+    from include.land.kafka import last_commit_below
+
+    epoch = source_position(source.name)["epoch"]
+    beat(source.name)  # the next transaction, which shows that the one before was the last
+    return last_commit_below(source.name, epoch, lsn, settings.landing.catch_up_timeout_s) - 1

@@ -49,7 +49,7 @@ from include.land.zones import Zones
 from include.settings import settings
 
 log = logging.getLogger(__name__)
-PLAN, LOADED = "hnai.load_plan", "hnai.loaded"
+PLAN, LOADED, LOADED_AT = "hnai.load_plan", "hnai.loaded", "hnai.loaded_at"
 CHUNK_ROWS = 250_000
 STALE_AFTER_S = 12 * 3600  # an older unfinished plan is dropped: upkeep may have taken its files
 COMMIT_TRIES = 20
@@ -113,6 +113,8 @@ def why_load(table: Table, epoch: int) -> str | None:
 
 def load_table(source: str, name: str, reason: str = "asked for") -> Loaded:
     """Load one table whole, or go on with a load of it that was interrupted. The stream keeps running meanwhile."""
+    from include.land.connect import ensure_known
+
     began = time.monotonic()
     found = declared(source)
     table = next((t for t in captured_tables(found) if t.name == name), None) or found.table(name)
@@ -121,6 +123,8 @@ def load_table(source: str, name: str, reason: str = "asked for") -> Loaded:
             raise LandingError(why)
         seen = read_columns(connection, [(table.schema, table.name)])[(table.schema, table.name)]
         target = raw_table.ensure(table, seen)
+        if settings.is_distributed:
+            ensure_known(found, table, seen, target)
         columns = tuple(c for c in seen if c.name in {f.name for f in target.schema().fields})
         zones = Zones(source, lambda query: connection.execute(query).fetchall())
         known = zones.known(table) if table.zone == "@field" and table.local_times else {}
@@ -349,7 +353,7 @@ def _commit(table: Table, plan: Plan, files: list[DataFile], columns: str) -> No
             return  # in already: the plan goes with the commit
         tx = target.transaction()
         tx.remove_properties(PLAN)
-        tx.set_properties(**{LOADED: str(plan.epoch), raw_table.SOURCE_COLUMNS: columns})
+        tx.set_properties(**{LOADED: str(plan.epoch), LOADED_AT: str(plan.position), raw_table.SOURCE_COLUMNS: columns})
         with tx.update_snapshot(
             snapshot_properties=raw_table.as_far_as(target, plan.load_id)
         ).merge_append() as snapshot:

@@ -16,6 +16,7 @@ from pyiceberg.types import DecimalType, DoubleType, FloatType, IntegerType, Lon
 from include import lakehouse
 from include.catalog import Table
 from include.land.source_schema import INSTANT, Column
+from include.settings import settings
 
 EPOCH, COMMIT_LSN = "hnai.epoch", "hnai.commit_lsn"
 SOURCE_COLUMNS = "hnai.source_columns"
@@ -120,8 +121,11 @@ def mark(target: IcebergTable) -> Mark:
 
 
 def as_far_as(target: IcebergTable, load_id: str) -> dict[str, str]:
-    """What the snapshot of a load says of itself: which load, and the stream's mark, which it leaves where it is."""
-    known = mark(target)
+    """What the snapshot of a load says of itself: which load, and the stream's mark, which it leaves where it is.
+
+    Kafka Connect's sink keeps no mark in the table: `sink.landed` tells how far it is.
+    """
+    known = Mark() if settings.is_distributed else mark(target)
     return {
         "hnai.load": load_id,
         **({EPOCH: str(known.epoch), COMMIT_LSN: str(known.commit_lsn)} if known.epoch else {}),

@@ -5,7 +5,11 @@ renamed keeps its number in PostgreSQL's catalogue, which tells it from one drop
 again too, since its rows stand in raw under the old name. What was dropped stays in raw and gets no more values.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, IsNull, NotNull
+from pyiceberg.table import Table as IcebergTable
 
 from include import lakehouse
 from include.catalog import Table
@@ -13,6 +17,8 @@ from include.catalog import source as declared
 from include.land import full_load, raw_table
 from include.land.source_schema import Column, from_json, read_columns, to_json
 from include.land.source_setup import HEARTBEAT, captured_tables, connect_source, want_load
+from include.land.zones import Zones
+from include.settings import settings
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ def find_changes(source: str) -> list[Change]:
     ]
     with connect_source(found) as connection:
         now = read_columns(connection, [(t.schema, t.name) for t in tables])
+        lookup = Zones(source, lambda query: connection.execute(query).fetchall())
+        zones = {t.name: lookup.known(t) for t in tables if t.zone == "@field"} if settings.is_distributed else {}
     for table in tables:
         columns = now.get((table.schema, table.name))
         target = lakehouse.table(f"raw.{table.identifier}")
@@ -46,6 +54,10 @@ def find_changes(source: str) -> list[Change]:
         if columns is None or known is None:
             continue
         new = compare(table, from_json(known), columns)
+        if settings.is_distributed:
+            new = [_with_load(change) for change in new]
+            if reason := _why_load_again(table, target, zones.get(table.name, {})):
+                want_load(table, reason)
         if not new:
             continue
         changes += new
@@ -57,6 +69,33 @@ def find_changes(source: str) -> list[Change]:
             tx.set_properties(**{raw_table.SOURCE_COLUMNS: to_json(columns)})
             tx.commit_transaction()
     return changes
+
+
+def _with_load(change: Change) -> Change:
+    """Kafka Connect's sink drops the values of a column that it does not know yet: they come by a load."""
+    return replace(change, needs_load=change.drift == "evolve") if change.kind == "added" else change
+
+
+def _why_load_again(table: Table, target: IcebergTable, zones: dict[str, str]) -> str | None:
+    """What of the rows landed since the last load a later row cannot mend. The embedded worker sees to it by itself.
+
+    A key change in a row whose long values were not sent again leaves the new key without them. A local time has no
+    instant where the sink was started anew before it was told of the field's zone.
+    """
+    loaded = (int(target.properties.get(full_load.LOADED, 0)), int(target.properties.get(full_load.LOADED_AT, 0)))
+
+    def since_load(condition: BooleanExpression, *columns: str) -> list[dict[str, Any]]:
+        rows = target.scan(And(condition, GreaterThanOrEqual("_epoch", loaded[0])), ("_epoch", "_commit_lsn", *columns))
+        return [r for r in rows.to_arrow().to_pylist() if (r["_epoch"], r["_commit_lsn"]) > loaded]
+
+    if since_load(And(EqualTo("_op", "c"), NotNull("_unchanged"))):
+        return "a key changed in a row whose long values were not sent again"
+    names = {f.name for f in target.schema().fields}
+    for name in (n for n in table.local_times if zones and n in names):
+        of = table.zone_lookup["column"]
+        if any(str(row[of]) in zones for row in since_load(And(NotNull(name), IsNull(f"{name}_utc")), of)):
+            return f"{name} has no instant in rows whose zone is known by now"
+    return None
 
 
 def compare(table: Table, before: tuple[Column, ...], after: tuple[Column, ...]) -> list[Change]:

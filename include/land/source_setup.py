@@ -6,6 +6,7 @@ secret (`postgres_<source>`), and is otherwise named, statement by statement, fo
 
 import json
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ from include.settings import secret, settings
 CONNECTORS = Path(__file__).parent / "connectors"
 CAPTURE_ROLE = "cdc"
 HEARTBEAT = ("hnai", "heartbeat")
+SLOT_FREE_WITHIN_S = 30.0
+RUNTIME = "hnai.runtime"  # property of the heartbeat: which runtime the newest slot belongs to
 LOAD_WANTED = "hnai.load_wanted"  # property of a raw table: why it has to be loaded again
 
 
@@ -44,7 +47,7 @@ def address(source: Source) -> dict[str, str]:
     """
     static = static_config(source)
     return {
-        "host": static.get("database.hostname", settings.host),
+        "host": static.get("database.hostname", settings.postgres_host),
         "port": static.get("database.port", str(settings.port("postgres"))),
         "dbname": static.get("database.dbname", getattr(settings, f"{source.name}_database", source.name)),
         "user": static.get("database.user", CAPTURE_ROLE),
@@ -111,8 +114,12 @@ class Setup:
     warnings: list[str] = field(default_factory=list)
 
 
-def prepare(source: Source) -> Setup:
-    """Make the source ready for capture. Tables that cannot be captured are left out and named in `refused`."""
+def prepare(source: Source, runtime: str = "", above: int = 0) -> Setup:
+    """Make the source ready for capture. Tables that cannot be captured are left out and named in `refused`.
+
+    A slot belongs to one `runtime`: the identity of the Kafka that its events go to, empty for the embedded worker.
+    Another one begins a slot of its own, whose epoch is greater than `above`.
+    """
     setup = Setup()
     with connect_source(source) as connection:
         _check_server(connection)
@@ -124,7 +131,7 @@ def prepare(source: Source) -> Setup:
                 setup.warnings.append(warning)
         tables = [t for t in captured_tables(source) if t.name not in setup.refused]
         setup.added = _publish(source, connection, tables)
-        setup.slot, setup.epoch = _ensure_slot(source, connection)
+        setup.slot, setup.epoch = _ensure_slot(source, connection, runtime, above)
     return setup
 
 
@@ -285,7 +292,7 @@ def _as_owner(source: Source, statements: list[str]) -> None:
                 ) from error
 
 
-def _ensure_slot(source: Source, connection: psycopg.Connection) -> tuple[str, int]:
+def _ensure_slot(source: Source, connection: psycopg.Connection, runtime: str, above: int) -> tuple[str, int]:
     """The replication slot, and its epoch, which its name holds. A new slot begins an epoch: all is loaded again."""
     stem = f"{publication_name(source)}_"
     slots = connection.execute(
@@ -294,18 +301,45 @@ def _ensure_slot(source: Source, connection: psycopg.Connection) -> tuple[str, i
         [stem.replace("_", r"\_") + "%"],
     ).fetchall()
     epochs = {int(name.removeprefix(stem)): status for name, status in slots if name.removeprefix(stem).isdigit()}
-    if epochs and epochs[max(epochs)] != "lost":
-        return f"{stem}{max(epochs)}", max(epochs)
     beat = heartbeat_table(source)
+    identifier = f"raw.{beat.identifier}"
+    said = lakehouse.table(identifier).properties if lakehouse.exists(identifier) else {}
+    known = int(said.get(raw_table.EPOCH, 0))
+    is_ours = said.get(RUNTIME, "") == runtime
+    if is_ours and epochs and max(epochs) >= known and epochs[max(epochs)] != "lost":
+        return f"{stem}{max(epochs)}", max(epochs)
     target = raw_table.ensure(beat, raw_heartbeat_columns())
-    epoch = 1 + max([0, int(target.properties.get(raw_table.EPOCH, 0)), *epochs])
+    epoch = 1 + max([above, known, *epochs])
     tx = target.transaction()
-    tx.set_properties(**{raw_table.EPOCH: str(epoch)})  # before the slot: an epoch is never used twice
+    # before the slot: an epoch is never used twice
+    tx.set_properties(**{raw_table.EPOCH: str(epoch), RUNTIME: runtime})
     tx.commit_transaction()
     for old in epochs:
-        connection.execute("select pg_drop_replication_slot(%s)", [f"{stem}{old}"])
+        _drop_slot(connection, f"{stem}{old}")
     connection.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", [f"{stem}{epoch}"])
     return f"{stem}{epoch}", epoch
+
+
+def give_up_slot(source: Source) -> None:
+    """Have the next `prepare` begin a new slot, whatever becomes of this process."""
+    tx = raw_table.ensure(heartbeat_table(source), raw_heartbeat_columns()).transaction()
+    tx.set_properties(**{RUNTIME: "given up"})
+    tx.commit_transaction()
+
+
+def _drop_slot(connection: psycopg.Connection, slot: str) -> None:
+    """Drop a slot, giving its last reader a moment to go."""
+    deadline = time.monotonic() + SLOT_FREE_WITHIN_S
+    while True:
+        try:
+            connection.execute("select pg_drop_replication_slot(%s)", [slot])
+            return
+        except psycopg.errors.ObjectInUse as error:
+            if time.monotonic() > deadline:
+                raise LandingError(
+                    f"The slot {slot} is still read: {str(error).strip()}. Stop the Connect worker that reads it."
+                ) from error
+            time.sleep(0.5)
 
 
 def raw_heartbeat_columns() -> tuple:

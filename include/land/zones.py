@@ -53,6 +53,20 @@ class Zones:
         self.of(table, [""])
         return dict(self._found[tuple(tuple(path) for path in table.zone_lookup["paths"])])
 
+    def steps(self, table: Table) -> list[list[tuple[str, str, str]]]:
+        """The table's paths, each step as (`schema.table`, its key, the column that it leads to)."""
+        paths = [[step.split(".", 1) for step in path] for path in table.zone_lookup["paths"]]
+        return [
+            [(f"{(t := self._table(n)).schema}.{t.name}", t.key[0], column) for n, column in path] for path in paths
+        ]
+
+    def pairs(self, step: tuple[str, str, str]) -> dict[str, str]:
+        """Where one step leads from each row that there is now, in the order of the keys."""
+        table, key, column = step
+        name = ".".join(map(quoted, table.split(".", 1)))
+        query = f"select {quoted(key)}::text, {quoted(column)}::text from {name} where {quoted(column)} is not null"
+        return dict(sorted(self._query(query)))
+
     def path_sql(self, path: tuple[str, ...]) -> str:
         """SQL for the pairs (value, zone) along one path."""
         steps = [step.split(".", 1) for step in path]

@@ -128,7 +128,8 @@ def _moved_in(
     close: Close, name: str, identifier: str, key: Sequence[str], since: Position, until: Position
 ) -> list[Moved]:
     table = lakehouse.table(identifier)
-    rows = table.scan(row_filter=And(_above(since), _up_to(until)), limit=ROWS_READ).to_arrow().to_pylist()
+    read = table.scan(row_filter=And(_above(since), _up_to(until)), limit=ROWS_READ).to_arrow().to_pylist()
+    rows = list({tuple(row[p] for p in _POSITION): row for row in read}.values())  # a crash may bring one twice
     key = [k for k in key if k in table.schema().column_names]
     images = _images(table, key, [r for r in rows if r["_op"] == "d"], since)
     return [

@@ -16,7 +16,7 @@ from stack.leftovers import recorded
 pytestmark = pytest.mark.platform
 
 
-def churn(dsn: str, table: str, stop: threading.Event, seed: int = 1) -> None:
+def churn(dsn: str, table: str, stop: threading.Event, seed: int = 1, pause_s: float = 0.01) -> None:
     """Insert, update, delete and re-key rows in small transactions until told to stop."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         step = 0
@@ -30,7 +30,7 @@ def churn(dsn: str, table: str, stop: threading.Event, seed: int = 1) -> None:
                 connection.execute(f"update {table} set n = n + 0.01 where id % 7 = {step % 7} and id / 100 > {n} - 20")
                 connection.execute(f"delete from {table} where id % 11 = {step % 11} and id / 100 > {n} - 20")
                 connection.execute(f"update {table} set id = -id where id % 13 = 0 and id / 100 = {n}")
-            time.sleep(0.01)
+            time.sleep(pause_s)
 
 
 def no_row_twice(trial, table: str) -> bool:
