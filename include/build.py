@@ -1,8 +1,9 @@
 """Build one layer of a close in its workspace: one dbt process, in this Python process, per layer.
 
-The workspace is a DuckDB file of the run alone; the lakehouse is attached to it and read at the close's
-cut-off. What a close is about reaches dbt as variables. Parsing is the dear part of dbt, so a parsed project is
-kept by the hash of its files and used again by every later close.
+The workspace is of the run alone: a DuckDB file with the lakehouse attached, or a namespace of the lakehouse that
+Trino fills (include/engine.py). Raw is read at the close's cut-off. What a close is about reaches dbt as variables.
+Parsing is the dear part of dbt, so a parsed project is kept by the hash of its files and used again by every later
+close.
 
     python -m include.build layer --run-id RUN --layer mart    # build it again, as a close would
     python -m include.build dbt ls                             # any dbt command, on the last workspace or a scratch one
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from include.catalog import DBT, calendar, feeds, sources
+from include.engine import Engine, engine
 from include.errors import HnaiError
 from include.settings import ROOT, settings
 
@@ -58,11 +60,13 @@ class ModelResult:
         return self.status in ("error", "fail", "runtime error")
 
 
-def build_layer(close: "Close", layer: Layer) -> list[ModelResult]:
+def build_layer(close: "Close", layer: Layer, by: Engine | None = None) -> list[ModelResult]:
     """Build `layer` of the close's pack in its workspace and record every result in `ops.model_runs`.
 
-    Raises `BuildFailed` where a model or data test failed. Running it again builds the same tables again.
+    `by` names another engine than that of the platform's profile. Running it again builds the same tables again.
+    Raises `BuildFailed` where a model or data test failed.
     """
+    by = by or engine()
     if layer == "stage":
         _require_raw(close.pack)
     paths = selected_paths(close.pack, layer)
@@ -70,9 +74,10 @@ def build_layer(close: "Close", layer: Layer) -> list[ModelResult]:
     arguments = ["build", "--select", *paths, *no_unit_tests]
     folder = work_folder(close.workspace)
     variables = close_variables(close)
-    outcome = run_dbt(arguments, close.workspace, folder, variables)
+    by.prepare(close)
+    outcome = run_dbt(arguments, by.workspace(close), folder, variables, target=by.target)
     (folder / "close.json").write_text(json.dumps(variables))
-    results = _results(outcome, close.workspace)
+    results = _results(outcome, close, by)
     _record(close, layer, results)
     for result in results:
         log.info(
@@ -83,7 +88,7 @@ def build_layer(close: "Close", layer: Layer) -> list[ModelResult]:
             "" if result.rows is None else f"{result.rows} rows",
         )
     if not outcome.success:
-        raise BuildFailed(_what_failed(close, layer, results, outcome))
+        raise BuildFailed(_what_failed(close, layer, results, outcome, by))
     return results
 
 
@@ -119,6 +124,7 @@ def close_variables(close: "Close") -> dict[str, Any]:
     The clock of shifts is reckoned here alone: models of any engine get its UTC instants.
     """
     site = calendar(close.calendar)
+    before = site.periods.last_ended(close.periods[0].starts_at) if close.shifts else None
     return {
         "pack": close.pack,
         "calendar": close.calendar,
@@ -128,38 +134,57 @@ def close_variables(close: "Close") -> dict[str, Any]:
         "to_date": close.to_date.isoformat(),
         "cut_off": close.cut_off,
         "history": close.history,
+        "history_names": _history_names(close),
         "run_id": close.run_id,
         "close_keys": close.keys,
         "periods": [
             {**p.as_json(), "production_date": p.production_date.isoformat(), "shift": p.shift} for p in close.shifts
         ],
+        "since": before.ends_at.isoformat() if before else "",
     }
 
 
+def _history_names(close: "Close") -> dict[str, str]:
+    """Mart -> the name under which the catalog itself shows it as the close froze it, where it has such names."""
+    from include import lakehouse
+
+    frozen = {mart: snapshot for mart, snapshot in close.history.items() if snapshot is not None}
+    names = {mart: lakehouse.name_at(f"{close.pack}.{mart}", snapshot) for mart, snapshot in frozen.items()}
+    return {mart: name.rpartition(".")[2] for mart, name in names.items() if name}
+
+
 def work_folder(workspace: Path) -> Path:
-    """Where dbt writes for this workspace: beside it, so that two closes never meet."""
+    """Where dbt writes for this workspace, beside the file that it would be: two closes never meet."""
     return workspace.with_suffix(".dbt")
 
 
 def run_dbt(
     arguments: Sequence[str],
-    workspace: Path | None,
+    workspace: Path | str | None,
     folder: Path,
     variables: Mapping[str, Any] | None = None,
     *,
     target: str = "embedded",
     is_quiet: bool = True,
 ) -> "dbtRunnerResult":
-    """Run one dbt command in this process on `workspace` (None: in memory), with dbt's own files in `folder`."""
+    """Run one dbt command in this process, with dbt's own files in `folder`.
+
+    `workspace` is a DuckDB file, a namespace for Trino, or None for a scratch one.
+    """
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.adapters.factory import reset_adapters
     from dbt.cli.main import dbtRunner
 
     folder.mkdir(parents=True, exist_ok=True)
     known = dict(variables or {})
-    if workspace:
+    if isinstance(workspace, Path):
         workspace.parent.mkdir(parents=True, exist_ok=True)
+    if workspace:
         known["workspace"] = str(workspace)
+    if target == "distributed":
+        from include.engine_trino import address
+
+        known["trino"] = {**address(), "user": settings.cluster.trino_user, "threads": settings.cluster.trino_threads}
     command = ["--no-version-check", "--no-write-json", "--log-level-file", "info", "--log-path", str(folder / "logs")]
     if is_quiet:
         command += ["--log-level", "none"]
@@ -175,22 +200,26 @@ def run_dbt(
         target,
     ]
     command += ["--vars", json.dumps(known, default=str)]
-    kept = parsed_project()
+    kept = parsed_project(target)
+    manifest = _load_parsed(kept)
+    if manifest and target == "distributed":
+        _move(manifest, str(workspace))
     try:
-        return dbtRunner(manifest=_load_parsed(kept)).invoke(command)
+        return dbtRunner(manifest=manifest).invoke(command)
     finally:
         DuckDBConnectionManager.close_all_connections()  # gives the workspace's lock back
         reset_adapters()
         _keep_parsed(folder / "partial_parse.msgpack", kept)
 
 
-def parsed_project() -> Path:
+def parsed_project(target: str = "embedded") -> Path:
     """Where the parsed project is kept: named by the content of dbt's files, so that a change is parsed anew."""
-    content = sha256(version("dbt-core").encode() + version("dbt-duckdb").encode())
+    adapter = "trino" if target == "distributed" else "duckdb"
+    content = sha256(version("dbt-core").encode() + version(f"dbt-{adapter}").encode())
     files = (p for p in DBT.rglob("*") if p.is_file() and p.suffix in (".sql", ".yml", ".csv", ".dbtignore", ""))
     for path in sorted(files):
         content.update(str(path.relative_to(DBT)).encode() + b"\0" + path.read_bytes())
-    return settings.state_dir / "tmp" / "dbt" / f"parsed-{content.hexdigest()[:20]}.msgpack"
+    return settings.state_dir / "tmp" / "dbt" / f"parsed-{adapter}-{content.hexdigest()[:20]}.msgpack"
 
 
 def _load_parsed(kept: Path) -> Any:
@@ -205,20 +234,28 @@ def _load_parsed(kept: Path) -> Any:
     return manifest
 
 
+def _move(manifest: Any, namespace: str) -> None:
+    """Let every node of a parsed project stand in another namespace: dbt fixes that while it parses."""
+    for node in manifest.nodes.values():
+        if node.schema != namespace and getattr(node, "relation_name", None):
+            node.relation_name = node.relation_name.replace(f'."{node.schema}".', f'."{namespace}".')
+        node.schema = namespace
+
+
 def _keep_parsed(written: Path, kept: Path) -> None:
     if not written.is_file() or kept.is_file():
         return
     kept.parent.mkdir(parents=True, exist_ok=True)
-    for old in kept.parent.glob("parsed-*.msgpack"):
+    for old in kept.parent.glob(f"{kept.name.rsplit('-', 1)[0]}-*.msgpack"):
         old.unlink(missing_ok=True)
     fresh = kept.with_name(f"{kept.name}.{os.getpid()}")
     shutil.copyfile(written, fresh)
     fresh.replace(kept)
 
 
-def _results(outcome: "dbtRunnerResult", workspace: Path) -> list[ModelResult]:
+def _results(outcome: "dbtRunnerResult", close: "Close", by: Engine) -> list[ModelResult]:
     found = getattr(outcome.result, "results", None) or []
-    rows = _row_counts(workspace) if found else {}
+    rows = by.row_counts(close) if found else {}
     return [
         ModelResult(
             name=r.node.name,
@@ -232,16 +269,6 @@ def _results(outcome: "dbtRunnerResult", workspace: Path) -> list[ModelResult]:
         )
         for r in found
     ]
-
-
-def _row_counts(workspace: Path) -> dict[str, int]:
-    import duckdb
-
-    if not workspace.is_file():
-        return {}  # dbt stopped before it opened the workspace
-    with duckdb.connect(str(workspace), read_only=True) as con:
-        names = [name for (name,) in con.execute("select table_name from duckdb_tables()").fetchall()]
-        return {name: con.execute(f'select count(*) from "{name}"').fetchone()[0] for name in names}
 
 
 def _record(close: "Close", layer: Layer, results: Sequence[ModelResult]) -> None:
@@ -266,7 +293,9 @@ def _record(close: "Close", layer: Layer, results: Sequence[ModelResult]) -> Non
     )
 
 
-def _what_failed(close: "Close", layer: Layer, results: Sequence[ModelResult], outcome: "dbtRunnerResult") -> str:
+def _what_failed(
+    close: "Close", layer: Layer, results: Sequence[ModelResult], outcome: "dbtRunnerResult", by: Engine
+) -> str:
     lines = [f"{layer} of {close.label} (run {close.run_id}) did not build."]
     for r in results:
         if not r.is_failed:
@@ -275,25 +304,11 @@ def _what_failed(close: "Close", layer: Layer, results: Sequence[ModelResult], o
         if r.compiled:
             lines.append(f"    SQL: {r.compiled}")
         if r.kind == "test" and r.compiled:
-            lines += [f"    row: {row}" for row in _failing_rows(close.workspace, r.compiled)]
+            lines += [f"    row: {row}" for row in by.failing_rows(close, r.compiled.read_text(), FAILING_ROWS)]
     if outcome.exception:
         lines.append(f"  {outcome.exception}")
     lines.append(f"Mend the cause, then clear the task that builds {layer}; a mend at the source needs a new run.")
     return "\n".join(lines)
-
-
-def _failing_rows(workspace: Path, compiled: Path) -> list[dict[str, Any]]:
-    """Some rows that a data test found; none where its query needs more than the workspace."""
-    import duckdb
-
-    try:
-        with duckdb.connect() as con:
-            con.execute(f"attach '{workspace}' as workspace (read_only)")
-            found = con.execute(f"select * from ({compiled.read_text()}) limit {FAILING_ROWS}")
-            names = [column[0] for column in found.description]
-            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-    except (duckdb.Error, OSError):
-        return []
 
 
 def dbt(arguments: Sequence[str]) -> bool:
@@ -301,7 +316,8 @@ def dbt(arguments: Sequence[str]) -> bool:
     built = sorted(settings.workspaces_dir.glob("*/*.dbt/close.json"), key=lambda p: p.stat().st_mtime)
     variables = json.loads(built[-1].read_text()) if built else {}
     scratch = settings.workspaces_dir / "scratch.duckdb"
-    outcome = run_dbt(arguments, scratch, work_folder(scratch), variables, is_quiet=False)
+    where = "ws_scratch" if settings.is_distributed else scratch
+    outcome = run_dbt(arguments, where, work_folder(scratch), variables, target=engine().target, is_quiet=False)
     if outcome.exception:
         print(outcome.exception, file=sys.stderr)
     return outcome.success

@@ -9,9 +9,10 @@ the object store refuses the deletion vectors of format 3.
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import duckdb
 import pyarrow as pa
@@ -37,14 +38,16 @@ from pyiceberg.table.update.snapshot import _SnapshotProducer
 from pyiceberg.transforms import parse_transform
 from requests import RequestException
 
+from include import lakehouse_access, nessie
 from include.errors import CommitConflict, LakehouseError
-from include.settings import secret, settings
+from include.lakehouse_access import LAKEHOUSE, quoted
+from include.settings import settings
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-LAKEHOUSE = "lakehouse"  # the name under which every engine sees the catalog
 EXTENSIONS = ("avro", "httpfs", "icu", "iceberg", "postgres_scanner")
+COMMIT_TAKES = timedelta(hours=1)  # a file may be written that long before the commit that names it
 TABLE_PROPERTIES = {
     "format-version": "2",
     "write.parquet.compression-codec": "zstd",
@@ -71,27 +74,7 @@ def catalog() -> RestCatalog:
 @cache
 def _catalog(pid: int) -> RestCatalog:
     try:
-        return RestCatalog(
-            LAKEHOUSE,
-            **{
-                "uri": settings.iceberg_uri,
-                "warehouse": settings.warehouse,
-                "auth": {
-                    "type": "oauth2",
-                    "oauth2": {
-                        "client_id": secret("s3_access_key"),
-                        "client_secret": secret("s3_secret_key"),
-                        "token_url": f"{settings.iceberg_uri}/v1/oauth/tokens",
-                    },
-                },
-                "s3.endpoint": settings.s3_uri,
-                "s3.access-key-id": secret("s3_access_key"),
-                "s3.secret-access-key": secret("s3_secret_key"),
-                "s3.region": "us-east-1",
-                "s3.connect-timeout": "5",
-                "s3.request-timeout": "60",
-            },
-        )
+        return RestCatalog(LAKEHOUSE, **lakehouse_access.client_properties())
     except RequestException as error:
         raise LakehouseError(
             f"The Iceberg catalog at {settings.iceberg_uri} does not answer. Look at: make status"
@@ -120,24 +103,15 @@ def extension_directory() -> Path:
 
 def attach_statements() -> tuple[str, ...]:
     """The SQL that makes a DuckDB session see the lakehouse. It holds credentials: never log it."""
-
-    def quoted(value: object) -> str:
-        return "'" + str(value).replace("'", "''") + "'"
-
-    key, key_secret = quoted(secret("s3_access_key")), quoted(secret("s3_secret_key"))
+    folder = str(extension_directory()).replace("'", "''")
     return (
-        f"set extension_directory = {quoted(extension_directory())}",
+        f"set extension_directory = '{folder}'",
         "set autoinstall_known_extensions = false",
         *(f"load {name}" for name in EXTENSIONS),
         "set TimeZone = 'UTC'",
         f"set memory_limit = {quoted(settings.engine_memory)}",
         f"set threads = {settings.engine_threads}",
-        f"create or replace secret lakehouse_s3 (type s3, key_id {key}, secret {key_secret}, region 'us-east-1', "
-        f"endpoint {quoted(settings.s3_uri.removeprefix('http://'))}, url_style 'path', use_ssl false)",
-        f"create or replace secret lakehouse_catalog (type iceberg, client_id {key}, client_secret {key_secret}, "
-        f"oauth2_server_uri {quoted(settings.iceberg_uri + '/v1/oauth/tokens')})",
-        f"attach if not exists {quoted(settings.warehouse)} as {LAKEHOUSE} "
-        f"(type iceberg, endpoint {quoted(settings.iceberg_uri)}, secret lakehouse_catalog)",
+        *lakehouse_access.attach_statements(),
     )
 
 
@@ -170,6 +144,56 @@ def table(identifier: str) -> Table:
 def exists(identifier: str) -> bool:
     """Whether the table `<namespace>.<name>` exists."""
     return catalog().table_exists(identifier)
+
+
+def table_at(identifier: str, snapshot_id: int) -> Table | None:
+    """The table with that snapshot in its history, to be scanned at it; None where it has expired."""
+    if (now := table(identifier)).snapshot_by_id(snapshot_id):
+        return now
+    name = name_at(identifier, snapshot_id)
+    return table(name) if name else None
+
+
+def name_at(identifier: str, snapshot_id: int) -> str | None:
+    """The identifier under which the catalog itself shows the table as it was: `<namespace>.<name>#<commit>` in Nessie.
+
+    None where the catalog does not remember it, or has no such names: the table's own snapshots tell it there.
+    """
+    if settings.cluster.catalog != "nessie":
+        return None
+    return nessie.name_at(catalog(), identifier, snapshot_id)
+
+
+def remembered(identifier: str, since: datetime, until: datetime) -> list[Table]:
+    """What the table was at `since` and after each commit from then on to `until`, where only the catalog knows that.
+
+    Empty for catalogs other than Nessie: a table's own snapshots tell it there.
+    """
+    found: list[Table] = []
+    if settings.cluster.catalog != "nessie":
+        return found
+    for state in nessie.states(catalog(), identifier):
+        if state.committed_at <= max(since, until + COMMIT_TAKES):
+            found.append(table(f"{identifier}#{state.commit}"))
+        if state.committed_at <= since:
+            break
+    return found
+
+
+def other_references() -> list[str]:
+    """Branches and tags beside the one that the platform works on; only Nessie has such."""
+    return nessie.other_references(catalog()) if settings.cluster.catalog == "nessie" else []
+
+
+def relation_at(identifier: str, snapshot_id: int, dialect: Literal["duckdb", "trino"] = "duckdb") -> str:
+    """The table at that snapshot, as what follows `from` in SQL of either engine."""
+    namespace, name = identifier.rsplit(".", 1)
+    if settings.cluster.catalog == "nessie":
+        if not (found := name_at(identifier, snapshot_id)):
+            raise LakehouseError(f"Nessie does not remember {identifier} at snapshot {snapshot_id}")
+        return f'{LAKEHOUSE}."{namespace}"."{found.rsplit(".", 1)[1]}"'
+    version = f"at (version => {int(snapshot_id)})" if dialect == "duckdb" else f"for version as of {int(snapshot_id)}"
+    return f'{LAKEHOUSE}."{namespace}"."{name}" {version}'
 
 
 def ensure_table(

@@ -1,8 +1,8 @@
 """Keep Iceberg tables small: merge small files, forget old snapshots, remove files that nothing refers to.
 
-pyiceberg forgets snapshots but deletes no file, and merges nothing; both are done here. Everything is safe
-beside running writers: a merge that loses a race is prepared again against the newer table, and a file is
-removed only when it is older than a given age and no snapshot that is kept refers to it.
+pyiceberg forgets snapshots but deletes no file, and merges nothing; both are done here, and where Trino is the engine
+it does the merging. Everything is safe beside running writers: a merge that loses a race is prepared again against the
+newer table, and a file is removed only when it is older than a given age and no snapshot that is kept refers to it.
 """
 
 from collections import defaultdict
@@ -17,15 +17,18 @@ from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan, PyArrowFileIO, _dataframe_to_data_files
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask, Table, Transaction
+from pyiceberg.table.snapshots import Operation, Snapshot
 from pyiceberg.table.update import RemoveSnapshotsUpdate
 
 from include.errors import CommitConflict
-from include.lakehouse import catalog, commit_many, table
+from include.lakehouse import catalog, commit_many, remembered, table
+from include.settings import settings
 
 SMALL_BYTES = 32 * 1024 * 1024
 PORTION_BYTES = 64 * 1024 * 1024  # of files merged in one commit; ten times as much in memory
 COMPACTION_TRIES = 30  # a try costs about 0.1 s, a busy stream commits every second or two
 DELETERS = 8  # at one time: a stream leaves a hundred thousand small files a day
+PROGRESS = ("hnai.", "kafka.connect.")  # what writers say of themselves: ours, and Kafka Connect's sink
 UPKEEP = "hnai.upkeep"  # in the summary of a snapshot that changes files and no row
 KEPT_SNAPSHOTS = 120  # a stream's table is read by position, never by snapshot; its metadata must stay small
 
@@ -38,6 +41,7 @@ class Compaction:
     files_before: int
     files_after: int
     rows: int
+    scan_s: tuple[float, float] | None = None  # where Trino merged: one column of the table read before and after
 
 
 def compact(
@@ -55,12 +59,28 @@ def compact(
     for task in tasks:
         if task.file.file_size_in_bytes < small_bytes and not task.delete_files:
             small[(task.file.spec_id, tuple(task.file.partition))].append(task)
+    due = [group for group in small.values() if len(group) >= min_files]
+    if due and merges_by_trino():
+        from include.lakehouse_trino import optimize, scan_seconds
+
+        before = scan_seconds(source)
+        optimize(identifier, small_bytes, sort_by)
+        rows = sum(task.file.record_count for group in due for task in group)
+        return Compaction(identifier, len(tasks), file_count(identifier), rows, (before, scan_seconds(source)))
     rows, files = 0, len(tasks)
-    for due in _portions([group for group in small.values() if len(group) >= min_files]):
-        done = _merge(source, due, sort_by)
-        rows, files = rows + done.num_rows, files - len(due) + done.files
+    for portion in _portions(due):
+        done = _merge(source, portion, sort_by)
+        rows, files = rows + done.num_rows, files - len(portion) + done.files
         source = table(identifier)
     return Compaction(identifier, len(tasks), files, rows)
+
+
+def merges_by_trino() -> bool:
+    """Whether Trino merges files. Not in Nessie: Trino's commit does not say again what the last one said of itself.
+
+    Elsewhere that is read from the snapshot before, which Nessie does not show.
+    """
+    return settings.is_distributed and settings.cluster.catalog != "nessie"
 
 
 def _portions(groups: Iterable[list[FileScanTask]]) -> Iterator[list[FileScanTask]]:
@@ -104,16 +124,29 @@ def _merge(source: Table, due: list[FileScanTask], sort_by: Sequence[str]) -> _M
 
 def _swap(target: Table, old: list[DataFile], new: list[DataFile]) -> None:
     """Commit `new` in place of `old`. What the newest snapshot says of itself (a position) stays with the table."""
-    newest = target.metadata.current_snapshot()
-    said = newest.summary.additional_properties if newest and newest.summary else {}
-    ours = {name: value for name, value in said.items() if name.startswith("hnai.")}
+    (*_, told) = _since_progress(target) or [None]
     tx = target.transaction()
-    with tx.update_snapshot(snapshot_properties={**ours, UPKEEP: "compact"}).overwrite() as swap:
+    with tx.update_snapshot(snapshot_properties={**_said(told), UPKEEP: "compact"}).overwrite() as swap:
         for f in old:
             swap.delete_data_file(f)
         for f in new:
             swap.append_data_file(f)
     commit_many([tx])
+
+
+def _said(snapshot: Snapshot | None) -> dict[str, str]:
+    """What a writer says in a snapshot's summary of how far it has come."""
+    if snapshot is None or snapshot.summary is None:
+        return {}
+    said = snapshot.summary.additional_properties
+    return {name: value for name, value in said.items() if name.startswith(PROGRESS) and name != UPKEEP}
+
+
+def is_upkeep(snapshot: Snapshot) -> bool:
+    """Whether the snapshot changed files and no row: a merge of ours, or of another engine."""
+    if snapshot.summary is None:
+        return False
+    return UPKEEP in snapshot.summary.additional_properties or snapshot.summary.operation == Operation.REPLACE
 
 
 def forget_old_snapshots(tx: Transaction, keep: int = KEPT_SNAPSHOTS) -> None:
@@ -130,10 +163,12 @@ def forget_old_snapshots(tx: Transaction, keep: int = KEPT_SNAPSHOTS) -> None:
 def expire(identifier: str, older_than: datetime, keep: Collection[int] = ()) -> int:
     """Forget snapshots committed before `older_than` (UTC), except the current one, tagged ones and `keep`.
 
-    Gives the number forgotten. Their files go with the next `remove_orphans`.
+    Also kept is what tells how far a table's writer has come, where merges by another engine came after it. Gives the
+    number forgotten. Their files go with the next `remove_orphans`.
     """
     target = table(identifier)
     protected = {ref.snapshot_id for ref in target.metadata.refs.values()} | set(keep)
+    protected |= {snapshot.snapshot_id for snapshot in _since_progress(target)}
     limit_ms = int(older_than.timestamp() * 1000)
     old = [
         s.snapshot_id for s in target.metadata.snapshots if s.timestamp_ms < limit_ms and s.snapshot_id not in protected
@@ -141,6 +176,23 @@ def expire(identifier: str, older_than: datetime, keep: Collection[int] = ()) ->
     if old:
         target.maintenance.expire_snapshots().by_ids(old).commit()
     return len(old)
+
+
+def _since_progress(target: Table) -> list[Snapshot]:
+    """The snapshots from the current one back to the newest that tells how far the writer has come.
+
+    Between them there are merges at most. Empty where no snapshot tells it.
+    """
+    passed: list[Snapshot] = []
+    snapshot = target.current_snapshot()
+    while snapshot is not None:
+        passed.append(snapshot)
+        if _said(snapshot):
+            return passed
+        if not is_upkeep(snapshot):
+            break
+        snapshot = target.snapshot_by_id(snapshot.parent_snapshot_id) if snapshot.parent_snapshot_id else None
+    return []
 
 
 @dataclass(frozen=True)
@@ -153,8 +205,11 @@ class Orphans:
     kept_files: int
 
 
-def remove_orphans(identifier: str, older_than: datetime) -> Orphans:
+def remove_orphans(identifier: str, older_than: datetime, remembered_since: datetime | None = None) -> Orphans:
     """Delete files below the table's location that nothing refers to and that are older than `older_than` (UTC).
+
+    Where the catalog itself remembers what the table was (Nessie), its states since `remembered_since` are kept whole;
+    older ones can no longer be read then.
 
     The listing is made before the references are read, so that a file committed in between is never taken
     for an orphan; the age covers writers that have written a file but not yet committed it.
@@ -165,7 +220,8 @@ def remove_orphans(identifier: str, older_than: datetime) -> Orphans:
     scheme, netloc, path = io.parse_location(location)
     filesystem = io.fs_by_scheme(scheme, netloc)
     listed = [f for f in filesystem.get_file_info(FileSelector(path, recursive=True)) if f.type == FileType.File]
-    referred = {io.parse_location(p)[2] for p in references(table(identifier))}
+    states = [table(identifier), *remembered(identifier, remembered_since or older_than, older_than)]
+    referred = {io.parse_location(p)[2] for state in states for p in references(state)}
     orphans = [f for f in listed if f.path not in referred and f.mtime and f.mtime.astimezone(UTC) < older_than]
     with ThreadPoolExecutor(DELETERS) as several:
         list(several.map(filesystem.delete_file, [f.path for f in orphans]))

@@ -53,6 +53,8 @@ class Upkeep:
     snapshots_before: int = 0
     snapshots_after: int = 0
     removed: int = 0
+    scan_s_before: float | None = None  # reading a column of the whole table, where Trino merged its files
+    scan_s_after: float | None = None
     duration_s: float = 0.0
     note: str = ""
 
@@ -67,6 +69,7 @@ class Upkeep:
             f"{self.table_name}: {self.action}: files {self.files_before:,} → {self.files_after:,}, "
             f"{self.bytes_before / 1e6:,.1f} → {self.bytes_after / 1e6:,.1f} MB, "
             f"snapshots {self.snapshots_before:,} → {self.snapshots_after:,}, removed {self.removed:,}"
+            f"{'' if self.scan_s_after is None else f', scan {self.scan_s_before:.2f} → {self.scan_s_after:.2f} s'}"
             f"{f' ({self.note})' if self.note else ''}, {self.duration_s:.1f} s"
         )
 
@@ -81,7 +84,7 @@ def compact_raw(run_id: str = "by hand") -> list[Upkeep]:
     for namespace in LOGS:
         for identifier in upkeep.tables(namespace):
             with _measured(done, identifier, "compact") as step:
-                _again(lambda name=identifier: upkeep.compact(name, sort_by=SORTED_BY.get(name, ())))
+                _compact(step, identifier)
                 step.removed = _again(lambda name=identifier: upkeep.expire(name, limit))
     return _recorded(done, run_id)
 
@@ -103,7 +106,7 @@ def expire(run_id: str = "by hand") -> list[Upkeep]:
             for identifier in published:
                 with _measured(done, identifier, "expire") as step:
                     lease.still_held()
-                    _again(lambda name=identifier: upkeep.compact(name))
+                    _compact(step, identifier)
                     wanted = keep.get(identifier.split(".")[-1], set())
                     step.removed = _again(lambda name=identifier, ids=wanted: upkeep.expire(name, limit, ids))
     if not done:  # nothing is published yet: the step ran all the same
@@ -119,22 +122,33 @@ def remove_orphans(run_id: str = "by hand") -> list[Upkeep]:
     recover.recover()
     limit = upkeep.now() - timedelta(days=settings.retention.orphans_days)
     done: list[Upkeep] = []
+    if others := lakehouse.other_references():
+        note = f"left alone: the catalog has {', '.join(others)} beside its main branch; take Nessie's own GC"
+        return _recorded([Upkeep("", "orphans", note=note)], run_id)
     for namespace in (*LOGS, *packs()):
         for identifier in upkeep.tables(namespace):
             with _measured(done, identifier, "orphans") as step:
-                found = upkeep.remove_orphans(identifier, limit)
+                found = upkeep.remove_orphans(identifier, limit, _remembered_since(namespace))
                 step.removed = found.removed
                 step.files_before, step.files_after = found.kept_files + found.removed, found.kept_files
                 step.bytes_before = step.bytes_after + found.removed_bytes
     return _recorded(done, run_id)
 
 
+def _remembered_since(namespace: str) -> datetime:
+    """From when on the states of a namespace's tables are kept where only the catalog remembers them."""
+    kept = settings.retention
+    age = timedelta(hours=kept.raw_snapshots_hours) if namespace in LOGS else timedelta(days=kept.snapshots_days)
+    return upkeep.now() - age
+
+
 def drop_workspaces(run_id: str = "by hand") -> list[Upkeep]:
     """Drop workspaces older than `retention.workspaces_days`, and Data Docs older than `retention.runs_days`."""
     from include.gate.data_docs import drop_old
 
-    limit = (upkeep.now() - timedelta(days=settings.retention.workspaces_days)).timestamp()
-    done = []
+    made_before = upkeep.now() - timedelta(days=settings.retention.workspaces_days)
+    limit = made_before.timestamp()
+    done = _drop_namespaces(made_before)
     for folder in sorted(p for p in settings.workspaces_dir.glob("*") if p.is_dir()):
         step = Upkeep(folder.name, "workspaces")
         started = time.monotonic()
@@ -156,12 +170,31 @@ def drop_workspaces(run_id: str = "by hand") -> list[Upkeep]:
     return _recorded(done, run_id)
 
 
+def _drop_namespaces(made_before: datetime) -> list[Upkeep]:
+    """Drop the workspaces that Trino filled, with their tables' files."""
+    from include import engine_trino
+
+    done = []
+    for namespace in engine_trino.workspaces_before(made_before):
+        started = time.monotonic()
+        step = Upkeep(namespace, "workspaces", removed=engine_trino.drop(namespace))
+        step.duration_s = time.monotonic() - started
+        done.append(step)
+    return done
+
+
 STEPS: dict[str, Callable[[str], list[Upkeep]]] = {
     "compact_raw": compact_raw,
     "expire": expire,
     "remove_orphans": remove_orphans,
     "drop_workspaces": drop_workspaces,
 }
+
+
+def _compact(step: Upkeep, identifier: str) -> None:
+    done = _again(lambda: upkeep.compact(identifier, sort_by=SORTED_BY.get(identifier, ())))
+    if done.scan_s:
+        step.scan_s_before, step.scan_s_after = done.scan_s
 
 
 @contextmanager

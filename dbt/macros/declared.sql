@@ -33,20 +33,35 @@
 {% macro published(mart, columns) %}
     {%- set snapshot_id = var("history").get(mart) -%}
     {%- if snapshot_id -%}
-        select {{ columns | join(", ") }} from ({{ published_at(mart, snapshot_id) }}) as published
+        select {{ columns | join(", ") }} from ({{ published_at(mart, columns, snapshot_id) }}) as published
     {%- else -%}
         select {{ columns | join(", ") }} from {{ ref(mart) }} where false
     {%- endif -%}
 {% endmacro %}
 
-{% macro published_at(mart, snapshot_id) %}{{ return(adapter.dispatch("published_at")(mart, snapshot_id)) }}{% endmacro %}
-
-{% macro default__published_at(mart, snapshot_id) %}
-    select * from {{ ref(mart) }} where false
-    union all by name
-    select * from lakehouse.{{ var("pack") }}.{{ mart }} at (version => {{ snapshot_id }})
+{% macro published_at(mart, columns, snapshot_id) %}
+    {{- return(adapter.dispatch("published_at")(mart, columns, snapshot_id)) -}}
 {% endmacro %}
 
-{% macro trino__published_at(mart, snapshot_id) %}
-    select * from lakehouse.{{ var("pack") }}.{{ mart }} for version as of {{ snapshot_id }}
+{% macro default__published_at(mart, columns, snapshot_id) %}
+    select * from {{ ref(mart) }} where false
+    union all by name
+    {%- set name = var("history_names").get(mart) %}
+    select * from lakehouse.{{ var("pack") }}.
+    {%- if name -%} "{{ name }}" {%- else -%} {{ mart }} at (version => {{ snapshot_id }}) {%- endif %}
+{% endmacro %}
+
+{#- Trino unites by place and knows no `by name`, so it is asked which columns there were. -#}
+{% macro trino__published_at(mart, columns, snapshot_id) %}
+    {%- set name = var("history_names").get(mart) -%}
+    {%- set as_then = '"' ~ name ~ '"' if name else mart ~ " for version as of " ~ snapshot_id -%}
+    {%- set then = "lakehouse." ~ var("pack") ~ "." ~ as_then -%}
+    {%- set known = run_query("select * from " ~ then ~ " limit 0").column_names if execute else columns -%}
+    select {{ columns | join(", ") }} from {{ ref(mart) }} where false
+    union all
+    select
+        {%- for column in columns %}
+        {{ column if column in known else "null as " ~ column }}{{ "," if not loop.last }}
+        {%- endfor %}
+    from {{ then }}
 {% endmacro %}

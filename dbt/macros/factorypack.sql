@@ -31,17 +31,12 @@ islands as (
 ),
 
 edges as (
-    select
-        {{ key }},
-        island,
-        from_ms as edge_ms
+    select distinct
+        {% for column in group %}islands.{{ column }}, {% endfor %}
+        islands.island,
+        case when sides.side = 0 then islands.from_ms else islands.to_ms end as edge_ms
     from islands
-    union distinct
-    select
-        {{ key }},
-        island,
-        to_ms as edge_ms
-    from islands
+    cross join (values (0), (1)) as sides (side)
 ),
 
 pieces as (
@@ -85,6 +80,12 @@ inner join standing_ones
 {%- endmacro %}
 
 
+{#- Both ends of an interval for each of some words, to be joined to intervals that are then read only once: is_start, `column`. -#}
+{% macro factorypack_edges(column, words) -%}
+    (values {% for word in words %}(0, '{{ word }}'), (1, '{{ word }}'){{ ", " if not loop.last }}{% endfor %}) as edges (is_start, {{ column }})
+{%- endmacro %}
+
+
 {#- The instant of whole milliseconds since 1970 UTC. -#}
 {% macro factorypack_instant(ms) %}{{ return(adapter.dispatch("factorypack_instant")(ms)) }}{% endmacro %}
 
@@ -101,8 +102,11 @@ inner join standing_ones
 {%- endmacro %}
 
 
-{#- A text as a whole number; null where it is none. -#}
-{% macro factorypack_whole(text) -%} try_cast({{ text }} as bigint) {%- endmacro %}
+{#- A text as a whole number, the nearest one, ties away from zero; null where it is none. -#}
+{% macro factorypack_whole(text) -%} {{ factorypack_whole_number("trim(" ~ text ~ ")") }} {%- endmacro %}
+
+{#- The same of a double. By way of a decimal, since engines round doubles differently. -#}
+{% macro factorypack_whole_number(value) -%} try_cast(try_cast({{ value }} as decimal(38, 9)) as bigint) {%- endmacro %}
 
 
 {#- Whether a counter may have made `units` since its last reading: three times what the fastest routing of the station allows,

@@ -15,9 +15,11 @@
 {%- endmacro %}
 
 {% macro trino__ratio(num, den, scale) -%}
-    {%- set wide = [scale, 6] | max -%}
+    {%- set n = "cast(cast(" ~ num ~ " as decimal(30, 6)) * 1000000 as decimal(38, 0))" -%}
+    {%- set d = "cast(cast(" ~ den ~ " as decimal(30, 6)) * 1000000 as decimal(38, 0))" -%}
     {{- return(
-        "cast(cast(" ~ num ~ " as decimal(30, " ~ wide ~ ")) / nullif(cast(" ~ den ~ " as decimal(30, 6)), 0) as decimal(38, " ~ scale ~ "))"
+        "cast(" ~ n ~ " * " ~ (10 ** scale) ~ " / nullif(" ~ d ~ ", 0) as decimal(38, 0)) * cast("
+        ~ ("%.*f" | format(scale, 10 ** -scale)) ~ " as decimal(" ~ (scale + 1) ~ ", " ~ scale ~ "))"
     ) -}}
 {%- endmacro %}
 

@@ -159,15 +159,27 @@ carry_{{ n }} as (
     from known_{{ n }}
 ),
 {% endfor %}
-carried_values as (
+carried_rows as (
+    select
+        _epoch,
+        _commit_lsn,
+        _seq
+        {%- for column in toasted %},
+        {{ last_known(column ~ "_carried", "partition by " ~ key ~ ", _life " ~ order) }} as {{ column }}_carried
+        {%- endfor %}
+    from carry_3
+),
+
+carried_values as (  -- a change that a crash of Kafka Connect brought twice counts once
     select
         _epoch as carried_epoch,
         _commit_lsn as carried_commit_lsn,
         _seq as carried_seq
         {%- for column in toasted %},
-        {{ last_known(column ~ "_carried", "partition by " ~ key ~ ", _life " ~ order) }} as {{ column }}_carried
+        max({{ column }}_carried) as {{ column }}_carried
         {%- endfor %}
-    from carry_3
+    from carried_rows
+    group by _epoch, _commit_lsn, _seq
 ),
 {% endmacro %}
 

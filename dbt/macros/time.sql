@@ -15,7 +15,9 @@
 
 {% macro default__local_to_utc(local, zone) %}{{ return("timezone('" ~ zone ~ "', " ~ local ~ ")") }}{% endmacro %}
 
-{% macro trino__local_to_utc(local, zone) %}{{ return("with_timezone(" ~ local ~ ", '" ~ zone ~ "')") }}{% endmacro %}
+{% macro trino__local_to_utc(local, zone) %}
+    {{- return("at_timezone(with_timezone(" ~ local ~ ", '" ~ zone ~ "'), 'UTC')") -}}
+{% endmacro %}
 
 
 {#- The production date whose contract day holds a UTC instant: the local date on which that day starts. -#}

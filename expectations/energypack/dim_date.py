@@ -8,9 +8,9 @@ ROWS = """
 select
     d.production_date,
     d.hours as hours_of_day,
-    m.hours::double as hours,
+    cast(m.hours as double) as hours,
     case when m.production_date is null then 0 else 1 end as is_there,
-    round(m.hours::double - d.hours, 6) as hours_off
+    round(cast(m.hours as double) - d.hours, 6) as hours_off
 from close_days as d
 cross join this_close as c
 left join dim_date as m on d.production_date = m.production_date and m.calendar = c.calendar

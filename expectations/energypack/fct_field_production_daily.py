@@ -6,32 +6,37 @@ KEY = ("field_code", "production_date", "oil_sm3", "usual_oil_sm3")
 
 ROWS = """
 with built as (
-    select m.*, true as is_in_window
+    select
+        m.field_code, m.production_date, m.oil_sm3, m.gas_sm3, m.water_sm3, m.hours_on, m.wells_reported,
+        m.wells_on_stream, true as is_in_window
     from fct_field_production_daily as m
     inner join this_close as c on m.calendar = c.calendar and m.production_date between c.from_date and c.to_date
 ),
 
 days as (
     select * from built
-    union all by name
-    select h.*, false as is_in_window
+    union all
+    select
+        h.field_code, h.production_date, h.oil_sm3, h.gas_sm3, h.water_sm3, h.hours_on, h.wells_reported,
+        h.wells_on_stream, false as is_in_window
     from history_fct_field_production_daily as h
     cross join this_close as c
-    where h.production_date < c.from_date and h.production_date >= c.from_date - 40
+    where h.production_date < c.from_date and h.production_date >= c.from_date - interval '40' day
 ),
 
 with_usual as (
     select
         *,
-        median(oil_sm3) over last_30 as usual_oil_sm3,
-        median(case when hours_on > 0 then oil_sm3 / hours_on end) over last_30 as usual_oil_per_hour,
-        median(wells_on_stream) over last_30 as usual_wells_on_stream,
-        median(wells_reported) over last_30 as usual_wells_reported,
+        median_of(array_agg(oil_sm3) over last_30) as usual_oil_sm3,
+        median_of(array_agg(case when hours_on > 0 then ratio(oil_sm3, hours_on) end) over last_30)
+            as usual_oil_per_hour,
+        median_of(array_agg(wells_on_stream) over last_30) as usual_wells_on_stream,
+        median_of(array_agg(wells_reported) over last_30) as usual_wells_reported,
         count(*) over last_30 as days_before
     from days
     window last_30 as (
         partition by field_code
-        order by production_date range between interval 30 days preceding and interval 1 day preceding
+        order by production_date range between interval '30' day preceding and interval '1' day preceding
     )
 ),
 
@@ -55,12 +60,12 @@ select
     f.wells_reported,
     round(
         case when f.days_before >= 5 and f.usual_wells_on_stream >= 10 and f.usual_oil_per_hour > 0
-            then coalesce(f.oil_sm3 / nullif(f.hours_on, 0), 0) / f.usual_oil_per_hour end,
+            then coalesce(ratio(f.oil_sm3, f.hours_on), 0) / f.usual_oil_per_hour end,
         4
-    )::double as hourly_oil_to_usual_of_many_wells,
+    ) as hourly_oil_to_usual_of_many_wells,
     round(
-        case when f.days_before >= 5 and f.usual_oil_sm3 > 0 then f.oil_sm3 / f.usual_oil_sm3 end, 4
-    )::double as oil_to_usual,
+        case when f.days_before >= 5 and f.usual_oil_sm3 > 0 then ratio(f.oil_sm3, f.usual_oil_sm3) end, 4
+    ) as oil_to_usual,
     case when f.days_before >= 5 then f.wells_reported - f.usual_wells_reported end as wells_more_than_usual,
     f.oil_sm3 - coalesce(w.oil_sm3, 0) as oil_beyond_wells_sm3,
     f.gas_sm3 - coalesce(w.gas_sm3, 0) as gas_beyond_wells_sm3,

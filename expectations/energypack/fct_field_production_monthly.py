@@ -19,10 +19,11 @@ with days as (
 of_days as (
     select
         field_code,
-        date_trunc('month', production_date)::date as month,
+        cast(date_trunc('month', production_date) as date) as month,
         sum(oil_sm3) as oil_sm3,
         sum(gas_sm3) as gas_sm3,
-        (max(production_date) - min(production_date) + 1 - count(distinct production_date))::integer as days_left_out
+        date_diff('day', min(production_date), max(production_date)) + 1 - count(distinct production_date)
+            as days_left_out
     from days
     group by field_code, date_trunc('month', production_date)
 )

@@ -8,13 +8,13 @@ ROWS = """
 select
     m.meter_id,
     m.production_date,
-    d.hours::integer as hours_of_day,
-    count(*)::integer as hours_present,
-    (d.hours - count(distinct m.started_at))::integer as hours_missing,
-    (count(*) - count(distinct m.started_at))::integer as hours_twice,
+    cast(d.hours as integer) as hours_of_day,
+    cast(count(*) as integer) as hours_present,
+    cast(d.hours - count(distinct m.started_at) as integer) as hours_missing,
+    cast(count(*) - count(distinct m.started_at) as integer) as hours_twice,
     min(m.gas_sm3) as least_gas_sm3,
     case when count(m.facility_id) = count(*) then 1 else 0 end as meter_is_known,
-    count(*) filter (m.alarms is not null and m.alarms <> '')::integer as hours_with_alarms
+    cast(count(*) filter (where m.alarms is not null and m.alarms <> '') as integer) as hours_with_alarms
 from fct_gas_measurement_hourly as m
 inner join this_close as c on m.calendar = c.calendar
 inner join close_days as d on m.production_date = d.production_date

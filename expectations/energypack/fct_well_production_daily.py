@@ -18,14 +18,17 @@ producing as (
     union all
     select h.well_id, h.production_date, h.oil_sm3
     from history_fct_well_production_daily as h
-    inner join this_close as c on h.production_date < c.from_date and h.production_date >= c.from_date - 60
-    where h.oil_sm3 > 0
+    cross join this_close as c
+    where
+        h.oil_sm3 > 0
+        and h.production_date < c.from_date
+        and h.production_date >= c.from_date - interval '60' day
 ),
 
 with_usual as (
     select
         *,
-        median(oil_sm3) over last_30 as usual_oil_sm3,
+        median_of(array_agg(oil_sm3) over last_30) as usual_oil_sm3,
         count(*) over last_30 as days_before
     from producing
     window last_30 as (partition by well_id order by production_date rows between 30 preceding and 1 preceding)
@@ -33,7 +36,7 @@ with_usual as (
 
 select
     b.*,
-    round(case when u.days_before >= 5 then b.oil_sm3 / u.usual_oil_sm3 end, 4)::double as oil_to_usual,
+    round(case when u.days_before >= 5 then ratio(b.oil_sm3, u.usual_oil_sm3) end, 4) as oil_to_usual,
     case when b.facility_id is null then 0 else 1 end as flows_somewhere,
     case
         when h.well_id is null then 0
@@ -45,18 +48,18 @@ select
             then 1
         else 0
     end as is_restated,
-    case when b.scada_hours_known >= 0.95 * d.hours then abs(b.hours_on - b.scada_hours_on) end::double
+    cast(case when b.scada_hours_known >= 0.95 * d.hours then abs(b.hours_on - b.scada_hours_on) end as double)
         as hours_off_scada,
     round(
         case when b.scada_oil_hours_known >= 0.95 * d.hours and greatest(b.oil_sm3, b.scada_oil_sm3) >= 1
-            then 100 * abs(b.oil_sm3 - b.scada_oil_sm3) / greatest(b.oil_sm3, b.scada_oil_sm3) end,
+            then 100 * ratio(abs(b.oil_sm3 - b.scada_oil_sm3), greatest(b.oil_sm3, b.scada_oil_sm3)) end,
         2
-    )::double as percent_oil_off_scada,
+    ) as percent_oil_off_scada,
     round(
         case when b.scada_gas_hours_known >= 0.95 * d.hours and greatest(b.gas_sm3, b.scada_gas_sm3) >= 1000
-            then 100 * abs(b.gas_sm3 - b.scada_gas_sm3) / greatest(b.gas_sm3, b.scada_gas_sm3) end,
+            then 100 * ratio(abs(b.gas_sm3 - b.scada_gas_sm3), greatest(b.gas_sm3, b.scada_gas_sm3)) end,
         2
-    )::double as percent_gas_off_scada
+    ) as percent_gas_off_scada
 from built as b
 inner join close_days as d on b.production_date = d.production_date
 left join with_usual as u on b.well_id = u.well_id and b.production_date = u.production_date

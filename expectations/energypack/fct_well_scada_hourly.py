@@ -13,23 +13,23 @@ with by_day as (
     select
         m.well_id,
         m.production_date,
-        count(*)::integer as hours_present,
-        (count(*) - count(distinct m.started_at))::integer as hours_twice,
+        cast(count(*) as integer) as hours_present,
+        cast(count(*) - count(distinct m.started_at) as integer) as hours_twice,
         max(
-            greatest(
+            greatest_of(array[
                 m.tubing_head_pressure_covered_s, m.casing_pressure_covered_s, m.tubing_head_temperature_covered_s,
                 m.choke_opening_covered_s, m.oil_rate_covered_s, m.gas_rate_covered_s, m.water_rate_covered_s,
                 m.water_injection_rate_covered_s, m.uptime_covered_s
-            ) - epoch(m.ended_at - m.started_at)
-        )::double as known_beyond_hour_s,
-        max(m.uptime_s - m.uptime_covered_s)::double as uptime_beyond_known_s,
-        sum(m.uptime_s)::double as uptime_s,
-        min(least(m.oil_rate_sm3_per_d, m.gas_rate_sm3_per_d, m.water_injection_rate_sm3_per_d))
+            ]) - seconds_between(m.started_at, m.ended_at)
+        ) as known_beyond_hour_s,
+        cast(max(m.uptime_s - m.uptime_covered_s) as double) as uptime_beyond_known_s,
+        cast(sum(m.uptime_s) as double) as uptime_s,
+        min(least_of(array[m.oil_rate_sm3_per_d, m.gas_rate_sm3_per_d, m.water_injection_rate_sm3_per_d]))
             as least_rate_sm3_per_d,
         max(m.oil_rate_sm3_per_d) as most_oil_rate_sm3_per_d,
         max(m.gas_rate_sm3_per_d) as most_gas_rate_sm3_per_d,
-        min(least(m.tubing_head_pressure_kpa, m.casing_pressure_kpa)) as least_pressure_kpa,
-        max(greatest(m.tubing_head_pressure_kpa, m.casing_pressure_kpa)) as most_pressure_kpa,
+        min(least_of(array[m.tubing_head_pressure_kpa, m.casing_pressure_kpa])) as least_pressure_kpa,
+        max(greatest_of(array[m.tubing_head_pressure_kpa, m.casing_pressure_kpa])) as most_pressure_kpa,
         min(m.tubing_head_temperature_degc) as least_temperature_degc,
         max(m.tubing_head_temperature_degc) as most_temperature_degc,
         min(m.choke_opening_ratio) as least_choke_opening_ratio,

@@ -9,13 +9,13 @@ KEY = ("source", "production_date", "tags_declared", "tags_read")
 
 ROWS = """
 with declared as (
-    select t.source, count(*)::integer as tags_declared
+    select t.source, cast(count(*) as integer) as tags_declared
     from int_well_tags as t
     group by t.source
 ),
 
 doubled as (
-    select e.source, count(*)::integer as tags_left_out
+    select e.source, cast(count(*) as integer) as tags_left_out
     from energypack_tags as e
     inner join int_well_tags as t on e.asset_id = t.well_id and e.measurement = t.measurement and e.tag_id <> t.tag_id
     group by e.source
@@ -32,8 +32,8 @@ read_in as (
     select
         t.source,
         h.production_date,
-        count(distinct h.started_at)::integer as hours_read,
-        count(distinct h.tag_id)::integer as tags_read,
+        cast(count(distinct h.started_at) as integer) as hours_read,
+        cast(count(distinct h.tag_id) as integer) as tags_read,
         sum(h.readings) as readings,
         sum(h.bad_readings) as bad_readings
     from int_tag_hours as h
@@ -46,12 +46,14 @@ select
     u.source,
     d.production_date,
     e.tags_declared,
-    coalesce(o.tags_left_out, 0)::integer as tags_left_out,
-    coalesce(i.tags_read, 0)::integer as tags_read,
+    coalesce(o.tags_left_out, 0) as tags_left_out,
+    coalesce(i.tags_read, 0) as tags_read,
     greatest(
-        ceil(epoch(d.ends_at - greatest(d.starts_at, u.since)) / 3600)::integer - coalesce(i.hours_read, 0), 0
-    )::integer as hours_silent,
-    round(100.0 * i.bad_readings / i.readings, 2)::double as percent_bad
+        cast(ceil(seconds_between(greatest(d.starts_at, u.since), d.ends_at) / 3600) as integer)
+        - coalesce(i.hours_read, 0),
+        0
+    ) as hours_silent,
+    round(100 * ratio(i.bad_readings, i.readings), 2) as percent_bad
 from in_use as u
 inner join declared as e on u.source = e.source
 inner join close_days as d on u.since < d.ends_at

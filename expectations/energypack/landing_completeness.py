@@ -30,9 +30,9 @@ present as (
 select
     e.field_code,
     e.production_date,
-    count(*)::integer as wells_expected,
-    (count(*) - count(p.well_id))::integer as wells_missing,
-    round(100.0 * greatest(count(*) - count(p.well_id) - 1, 0) / count(*), 2) as percent_missing_beyond_one_well
+    cast(count(*) as integer) as wells_expected,
+    cast(count(*) - count(p.well_id) as integer) as wells_missing,
+    round(100 * ratio(greatest(count(*) - count(p.well_id) - 1, 0), count(*)), 2) as percent_missing_beyond_one_well
 from expected as e
 left join present as p on e.well_id = p.well_id and e.production_date = p.production_date
 group by e.field_code, e.production_date

@@ -21,7 +21,7 @@ meters as (
     from hours as h
     cross join this_close as c
     group by h.meter_id, c.ends_at
-    having max(h.hour_started_at_utc) >= c.ends_at - interval 35 day
+    having max(h.hour_started_at_utc) >= c.ends_at - interval '35' day
 ),
 
 by_day as (
@@ -41,8 +41,8 @@ select
     meter_id,
     production_date,
     hours_expected,
-    (hours_expected - hours_present)::integer as hours_missing,
-    sum(hours_present) over (partition by production_date)::integer as hours_of_all_meters
+    cast(hours_expected - hours_present as integer) as hours_missing,
+    cast(sum(hours_present) over (partition by production_date) as integer) as hours_of_all_meters
 from by_day
 """
 

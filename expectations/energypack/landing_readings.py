@@ -18,7 +18,7 @@ readings as (
 select
     w.well_id,
     d.production_date,
-    coalesce(r.n, 0)::integer as readings
+    cast(coalesce(r.n, 0) as integer) as readings
 from fieldops__wells as w
 inner join field_calendars as f on w.field_code = f.field_code
 inner join this_close as c on f.calendar = c.calendar

@@ -15,8 +15,8 @@ with readings as (
 
 select
     'fieldops.daily_readings' as source,
-    count(*) filter (r.production_date between c.from_date and c.to_date)::integer as rows_in_window,
-    count(*) filter (r.production_date > timezone(c.zone, c.frozen_at)::date)::integer as rows_in_the_future
+    cast(count(*) filter (where r.production_date between c.from_date and c.to_date) as integer) as rows_in_window,
+    cast(count(*) filter (where r.production_date > c.frozen_on) as integer) as rows_in_the_future
 from this_close as c
 left join readings as r on true
 union all

@@ -28,10 +28,10 @@ with readings as (
 with_usual as (
     select
         *,
-        median(oil) filter (oil > 0) over last_30 as usual_oil,
-        count(oil) filter (oil > 0) over last_30 as oil_days,
-        median(gas) filter (gas > 0) over last_30 as usual_gas,
-        count(gas) filter (gas > 0) over last_30 as gas_days
+        median_of(array_agg(case when oil > 0 then oil end) over last_30) as usual_oil,
+        count(case when oil > 0 then oil end) over last_30 as oil_days,
+        median_of(array_agg(case when gas > 0 then gas end) over last_30) as usual_gas,
+        count(case when gas > 0 then gas end) over last_30 as gas_days
     from readings
     window last_30 as (
         partition by well_id, (oil > 0 or gas > 0) order by production_date rows between 30 preceding and 1 preceding
@@ -46,15 +46,15 @@ select
     r.water_reported,
     r.water_injected_reported,
     r.hours_on,
-    round(case when r.oil_days >= 5 then r.oil / r.usual_oil end, 4) as oil_to_usual,
-    round(case when r.gas_days >= 5 then r.gas / r.usual_gas end, 4) as gas_to_usual,
+    round(case when r.oil_days >= 5 then ratio(r.oil, r.usual_oil) end, 4) as oil_to_usual,
+    round(case when r.gas_days >= 5 then ratio(r.gas, r.usual_gas) end, 4) as gas_to_usual,
     round(
-        case when r.oil_days >= 5 and r.hours_on >= 18 and r.oil > 0 then r.oil / r.usual_oil end, 4
+        case when r.oil_days >= 5 and r.hours_on >= 18 and r.oil > 0 then ratio(r.oil, r.usual_oil) end, 4
     ) as full_day_oil_to_usual,
     round(
-        case when r.gas_days >= 5 and r.hours_on >= 18 and r.gas > 0 then r.gas / r.usual_gas end, 4
+        case when r.gas_days >= 5 and r.hours_on >= 18 and r.gas > 0 then ratio(r.gas, r.usual_gas) end, 4
     ) as full_day_gas_to_usual,
-    round(r.hours_on - d.hours, 3)::double as hours_over_day,
+    cast(round(r.hours_on - d.hours, 3) as double) as hours_over_day,
     case when r.hours_on > 0 or coalesce(r.oil, 0) + coalesce(r.gas, 0) = 0 then 1 else 0 end as volume_has_hours
 from with_usual as r
 inner join close_days as d on r.production_date = d.production_date

@@ -68,7 +68,7 @@ select
     round(reported, 3) as reported,
     round(measured, 3) as measured,
     case when measured is null then 0 else 1 end as is_measured,
-    round(case when reported > 0 then measured / reported end, 4)::double as factor,
+    round(case when reported > 0 then ratio(measured, reported) end, 4) as factor,
     case when reported = 0 and measured > 0 then 0 else 1 end as has_a_well
 from balance
 """

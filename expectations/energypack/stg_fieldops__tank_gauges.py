@@ -22,7 +22,8 @@ select
     g.production_date,
     g.opening_stock,
     g.closing_stock,
-    case when g.day_before = g.production_date - 1 then g.opening_stock - g.closed_before end as gap_to_day_before
+    case when g.day_before = g.production_date - interval '1' day then g.opening_stock - g.closed_before end
+        as gap_to_day_before
 from gauges as g
 inner join close_days as d on g.production_date = d.production_date
 """

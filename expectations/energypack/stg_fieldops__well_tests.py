@@ -17,8 +17,8 @@ with tests as (
 with_usual as (
     select
         *,
-        median(oil_rate_bbl_per_day) over last_5 as usual_oil,
-        median(gas_rate_mcf_per_day) over last_5 as usual_gas,
+        median_of(array_agg(oil_rate_bbl_per_day) over last_5) as usual_oil,
+        median_of(array_agg(gas_rate_mcf_per_day) over last_5) as usual_gas,
         count(*) over last_5 as tests_before
     from tests
     window last_5 as (partition by well_id order by tested_at rows between 5 preceding and 1 preceding)
@@ -34,11 +34,11 @@ select
     t.tubing_pressure_psi,
     t.casing_pressure_psi,
     round(
-        case when t.tests_before >= 2 and t.usual_oil > 1 then t.oil_rate_bbl_per_day / t.usual_oil end, 4
-    )::double as oil_to_usual,
+        case when t.tests_before >= 2 and t.usual_oil > 1 then ratio(t.oil_rate_bbl_per_day, t.usual_oil) end, 4
+    ) as oil_to_usual,
     round(
-        case when t.tests_before >= 2 and t.usual_gas > 1 then t.gas_rate_mcf_per_day / t.usual_gas end, 4
-    )::double as gas_to_usual,
+        case when t.tests_before >= 2 and t.usual_gas > 1 then ratio(t.gas_rate_mcf_per_day, t.usual_gas) end, 4
+    ) as gas_to_usual,
     case when t.tested_at > t.frozen_at then 0 else 1 end as is_past
 from with_usual as t
 left join close_days as d on t.tested_at >= d.starts_at and t.tested_at < d.ends_at

@@ -18,7 +18,7 @@ by_day as (
         meter_id,
         production_date,
         hours_of_day,
-        count(*)::integer as hours_present,
+        cast(count(*) as integer) as hours_present,
         sum(volume_mcf) as volume_of_hours,
         min(volume_mcf) as least_volume,
         min(flow_time_pct) as least_flow_time_pct,
@@ -26,7 +26,7 @@ by_day as (
         min(static_pressure_psia) as least_static_pressure_psia,
         min(temperature_degf) as least_temperature_degf,
         max(temperature_degf) as most_temperature_degf,
-        count(*) filter (volume_mcf > 0 and flow_time_pct = 0)::integer as volumes_without_flow
+        cast(count(*) filter (where volume_mcf > 0 and flow_time_pct = 0) as integer) as volumes_without_flow
     from hours
     group by meter_id, production_date, hours_of_day
 )
@@ -36,9 +36,9 @@ select
     v.volume as volume_of_day,
     round(
         case when b.hours_present = b.hours_of_day and v.volume_unit = 'mcf' and v.volume > 0
-            then 100 * abs(b.volume_of_hours - v.volume) / v.volume end,
+            then 100 * ratio(abs(b.volume_of_hours - v.volume), v.volume) end,
         3
-    )::double as percent_off_day
+    ) as percent_off_day
 from by_day as b
 left join stg_fieldops__meter_volumes as v on b.meter_id = v.meter_id and b.production_date = v.production_date
 """

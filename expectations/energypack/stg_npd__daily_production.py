@@ -19,8 +19,8 @@ with readings as (
 with_usual as (
     select
         *,
-        median(oil_sm3) filter (oil_sm3 > 0) over last_30 as usual_oil,
-        count(oil_sm3) filter (oil_sm3 > 0) over last_30 as oil_days
+        median_of(array_agg(case when oil_sm3 > 0 then oil_sm3 end) over last_30) as usual_oil,
+        count(case when oil_sm3 > 0 then oil_sm3 end) over last_30 as oil_days
     from readings
     window last_30 as (
         partition by well_id, coalesce(oil_sm3 > 0, false)
@@ -36,11 +36,11 @@ select
     r.water_sm3,
     r.water_injected_sm3,
     r.hours_on,
-    round(case when r.oil_days >= 5 then r.oil_sm3 / r.usual_oil end, 4) as oil_to_usual,
+    round(case when r.oil_days >= 5 then ratio(r.oil_sm3, r.usual_oil) end, 4) as oil_to_usual,
     round(
-        case when r.oil_days >= 5 and r.hours_on >= 18 and r.oil_sm3 > 0 then r.oil_sm3 / r.usual_oil end, 4
+        case when r.oil_days >= 5 and r.hours_on >= 18 and r.oil_sm3 > 0 then ratio(r.oil_sm3, r.usual_oil) end, 4
     ) as full_day_oil_to_usual,
-    round(r.hours_on - d.hours, 3)::double as hours_over_day,
+    cast(round(r.hours_on - d.hours, 3) as double) as hours_over_day,
     case
         when r.hours_on > 0 or coalesce(r.oil_sm3, 0) + coalesce(r.gas_sm3, 0) = 0 then 1
         else 0

@@ -14,8 +14,8 @@ with measured as (
         l.landed_until,
         l.limit_minutes,
         case when l.caught_up then 1 else 0 end as is_caught_up,
-        date_diff('minute', l.landed_until, c.frozen_at) as minutes_behind,
-        date_diff('minute', l.landed_until, c.ends_at) as minutes_missing_of_close
+        cast(floor(seconds_between(l.landed_until, c.frozen_at) / 60) as integer) as minutes_behind,
+        cast(floor(seconds_between(l.landed_until, c.ends_at) / 60) as integer) as minutes_missing_of_close
     from landed as l
     cross join this_close as c
 )

@@ -5,7 +5,7 @@ import great_expectations as gx
 KEY = ("table_name", "reason")
 
 ROWS = """
-select table_name, reason, count(*)::integer as changes_set_aside
+select table_name, reason, cast(count(*) as integer) as changes_set_aside
 from set_aside
 group by table_name, reason
 """

@@ -6,16 +6,16 @@ KEY = ("source", "table_name", "column_name", "source_value", "raw_value")
 
 ROWS = """
 with before as (
-    select r.*
+    select
+        r.*,
+        row_number() over (partition by r.source, r.table_name, r.column_name order by r.recorded_at desc) as place
     from ops_reconciliations as r
     cross join this_close as c
     where r.recorded_at <= c.frozen_at
 ),
 
 latest as (
-    select *
-    from before
-    qualify row_number() over (partition by source, table_name, column_name order by recorded_at desc) = 1
+    select * from before where place = 1
 ),
 
 last_of_table as (
@@ -31,7 +31,7 @@ select
     l.source_value,
     l.raw_value,
     case when l.is_equal then 1 when not l.is_equal then 0 end as is_equal,
-    date_diff('minute', t.compared_at, c.frozen_at) as minutes_since_compared
+    cast(floor(seconds_between(t.compared_at, c.frozen_at) / 60) as integer) as minutes_since_compared
 from declared_tables as d
 cross join this_close as c
 left join last_of_table as t on d.source = t.source and d.table_name = t.table_name

@@ -5,12 +5,13 @@ import great_expectations as gx
 KEY = ("feed", "file_name", "reason")
 
 ROWS = """
-with latest as (
-    select t.*
+with transfers as (
+    select
+        t.*,
+        row_number() over (partition by t.feed, t.file_name, t.sha256 order by t.recorded_at desc) as place
     from ops_file_transfers as t
     cross join this_close as c
     where t.received_at between c.starts_at and c.frozen_at and t.recorded_at <= c.frozen_at
-    qualify row_number() over (partition by t.feed, t.file_name, t.sha256 order by t.recorded_at desc) = 1
 )
 
 select
@@ -18,9 +19,9 @@ select
     file_name,
     reason,
     state,
-    coalesce(rows_quarantined, 0)::integer as rows_quarantined
-from latest
-where state <> 'duplicate'
+    cast(coalesce(rows_quarantined, 0) as integer) as rows_quarantined
+from transfers
+where place = 1 and state <> 'duplicate'
 """
 
 SUITE = gx.ExpectationSuite(

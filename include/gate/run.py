@@ -8,13 +8,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include import lakehouse
 from include.errors import HnaiError
 from include.gate import accept, rows, suites
 from include.gate.data_docs import page, write_site
@@ -63,13 +62,13 @@ def _remove(scratch: Path) -> None:
 
 
 def judge(
-    close: "Close", found: Iterable[Suite], path: Path, connect: Callable = lakehouse.connect
+    close: "Close", found: Iterable[Suite], path: Path, reader: rows.OpenReader = rows.open_reader
 ) -> tuple[list[Verdict], dict[str, str]]:
     """Every result with the periods it is about, and every table's page. Nothing is recorded."""
     from include.gate import verdict
     from include.gate.validate import Engine
 
-    broken = rows.take_rows(close, found, path, connect)
+    broken = rows.take_rows(close, found, path, reader)
     verdicts: list[Verdict] = []
     pages = {}
     engine = Engine(path)

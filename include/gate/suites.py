@@ -4,8 +4,8 @@ A suite is `expectations/<pack>/<table>.py`: its file name is the table that it 
 expectations, each with a severity and a reason in `notes`. Those of `expectations/shared/` gate every pack that has
 none of the same name. Two more names are optional:
 
-    ROWS  SQL of the rows to judge; without it, the close's window of the table itself (include/gate/rows.py
-          lists the tables it may read)
+    ROWS  SQL of the rows to judge; without it, the close's window of the table itself (include/gate/relations.py
+          lists the tables that it may read and the functions that both engines have)
     KEY   columns that identify such a row; without it, the key of the mart or of the declared source table
 """
 

@@ -130,7 +130,8 @@ def _samples(rows: Sequence[dict[str, Any]], column: str | None) -> Iterable[dic
 
 
 def _worst_first(rows: Sequence[dict[str, Any]], column: str | None) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: _size(row.get(column)), reverse=True)
+    """The largest value first, equal ones by their key, so that the same rows give the same samples."""
+    return sorted(rows, key=lambda row: (-_size(row.get(column)), [str(value) for value in row.values()]))
 
 
 def _size(value: Any) -> float:

@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 Origins = tuple[tuple[str, str], ...]  # (URI, column)
 RELATION = re.compile(r'"[^"]+"\."[^"]+"\."[^"]+"')  # as dbt writes every one: "database"."schema"."name"
 DIALECT = re.compile(
-    r"\s+by\s+name\b|\s+at\s*\(version\s*=>\s*\d+\)", re.IGNORECASE
-)  # DuckDB's own, unknown to the parser
+    r"\s+by\s+name\b|\s+at\s*\(version\s*=>\s*\d+\)|\s+for\s+version\s+as\s+of\s+\d+", re.IGNORECASE
+)  # of an engine's own, unknown to the parser
 EXPRESSION = re.compile(r"(\w+)\s+as\s*\(", re.IGNORECASE)
 NESTED = re.compile(r"as\s*\(\s*with\s", re.IGNORECASE)
 STAR_AT_THE_END = re.compile(r"select\s+\*\s+from\s+(\w+)\s*;?\s*$", re.IGNORECASE)
@@ -126,9 +126,9 @@ def _uri(pack: str, schema: str | None, name: str) -> str:
 
 
 def _columns_in(close: "Close", models: list[str]) -> dict[str, list[str]]:
-    import duckdb
+    from include.publish import workspace
 
-    with duckdb.connect(str(close.workspace), read_only=True) as con:
+    with workspace.opened(close) as con:
         rows = con.execute(
             "select table_name, list(column_name order by ordinal_position) from information_schema.columns "
             "where table_schema = 'main' and list_contains(?, table_name) group by table_name",

@@ -49,7 +49,7 @@ def dataset(uri: str) -> DatasetName:
         case "report":
             return DatasetName("file://reports", f"{place}/{name}")
         case "postgres":
-            return DatasetName(f"postgres://{settings.host}:{settings.port('postgres')}", f"{place}.{name}")
+            return DatasetName(f"postgres://{settings.postgres_host}:{settings.port('postgres')}", f"{place}.{name}")
         case _:
             raise DeclarationError(f"{uri!r}: no dataset has the scheme {scheme!r}")
 

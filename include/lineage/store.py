@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from include.lineage.edges import dataset_keys
+from include.lineage.files import lines, segment
+from include.lineage.forward import forward_events, is_sent
 from include.settings import settings
 
 log = logging.getLogger(__name__)
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 LIVE = "events.jsonl"
 SET_ASIDE_BYTES = 32 * 1024 * 1024
 EVENTS_PER_COMMIT = 2_000
+KEPT_UNSENT_S = 7 * 86_400  # how long events wait for a lineage server that is away
 
 
 def lineage_dir() -> Path:
@@ -30,7 +33,10 @@ def lineage_dir() -> Path:
 
 
 def load_events(folder: Path | None = None) -> int:
-    """Store what is new and return the number of events. Safe to call from any task, at any time."""
+    """Store what is new and return the number of events; send it to the lineage server, where one is set.
+
+    Safe to call from any task, at any time.
+    """
     folder = folder or lineage_dir()
     if not folder.is_dir():
         return 0
@@ -39,6 +45,7 @@ def load_events(folder: Path | None = None) -> int:
         progress = _progress()
         for path in sorted(folder.glob("events*.jsonl")):
             stored += _load(path, progress)
+        forward_events(folder)
         _set_aside(folder)
     return stored
 
@@ -56,28 +63,15 @@ def forget_events(before: datetime) -> None:
 def _load(path: Path, progress: dict[str, int]) -> int:
     from include.ops.store import record
 
-    segment, stored = _segment(path), 0
+    name, stored = segment(path), 0
     batch: list[dict[str, Any]] = []
-    for line, end in _lines(path, progress.get(segment, 0)):
-        batch.append({**_row(line), "segment": segment, "byte_offset": end})
+    for line, end in lines(path, progress.get(name, 0)):
+        batch.append({**_row(line), "segment": name, "byte_offset": end})
         if len(batch) == EVENTS_PER_COMMIT:
             stored += record("lineage_events", batch)
             batch = []
     stored += record("lineage_events", batch)
     return stored
-
-
-def _lines(path: Path, start: int) -> Iterator[tuple[bytes, int]]:
-    """Every complete line after `start` with the offset at which it ends; one still being written waits."""
-    with path.open("rb") as file:
-        file.seek(start)
-        end = start
-        for line in file:
-            end += len(line)
-            if not line.endswith(b"\n"):
-                return
-            if line.strip():
-                yield line, end
 
 
 def _row(line: bytes) -> dict[str, Any]:
@@ -112,29 +106,14 @@ def _progress() -> dict[str, int]:
     return {row["segment"]: row["byte_offset_max"] for row in highest if row["segment"]}
 
 
-def _segment(path: Path) -> str:
-    """The file's identity, the same before and after it is set aside."""
-    status = path.stat()
-    return f"{status.st_dev:x}-{status.st_ino:x}-{_born(path)}"
-
-
-def _born(path: Path) -> str:
-    """The first event's time: an inode number comes again when its file is gone."""
-    with path.open("rb") as file:
-        head = file.readline()
-    try:
-        return json.loads(head)["eventTime"]
-    except (ValueError, KeyError, TypeError):
-        return "unknown"
-
-
 def _set_aside(folder: Path) -> None:
     """Start a new file when the live one is large; drop what was set aside at an earlier load.
 
     A writer may hold the old file open for a moment, so it is read once more by the next load before it goes.
     """
     for old in folder.glob("events-*.jsonl"):
-        if datetime.now(UTC).timestamp() - old.stat().st_mtime > 3600:
+        age_s = datetime.now(UTC).timestamp() - old.stat().st_mtime
+        if age_s > (3600 if is_sent(folder, old) else KEPT_UNSENT_S):
             old.unlink()
     live = folder / LIVE
     if live.is_file() and live.stat().st_size > SET_ASIDE_BYTES:

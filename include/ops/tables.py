@@ -171,6 +171,8 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
         "snapshots_before": number,
         "snapshots_after": number,
         "removed": number,
+        "scan_s_before": real,  # reading a column of the whole table by Trino, where it merged files
+        "scan_s_after": real,
         "duration_s": real,
         "note": text,
     },

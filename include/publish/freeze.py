@@ -54,7 +54,17 @@ class Close:
     def workspace(self) -> Path:
         """The DuckDB file in which this run builds."""
         slug = re.sub(r"[^A-Za-z0-9]+", "-", self.run_id).strip("-")[:80]
-        return settings.workspaces_dir / self.pack / f"{slug}-{sha256(self.run_id.encode()).hexdigest()[:8]}.duckdb"
+        return settings.workspaces_dir / self.pack / f"{slug}-{self._run_hash}.duckdb"
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the lakehouse in which this run builds where Trino builds it."""
+        slug = re.sub(r"[^a-z0-9]+", "_", self.run_id.lower()).strip("_")[:80]
+        return f"ws_{slug}_{self._run_hash}"
+
+    @property
+    def _run_hash(self) -> str:
+        return sha256(self.run_id.encode()).hexdigest()[:8]
 
     @property
     def dates(self) -> list[date]:

@@ -19,6 +19,7 @@ from pyiceberg.table import Table
 
 from include import lakehouse
 from include.catalog import Mart, marts
+from include.errors import PublishError
 from include.ops.lease import Lease
 from include.ops.store import read, record
 from include.periods import date_of
@@ -95,10 +96,16 @@ def window_filter(mart: Mart, closed: Window) -> BooleanExpression:
 
 
 def published_rows(target: Table, snapshot_id: int | None, window: BooleanExpression) -> pa.Table:
-    """The rows of a published mart in `window` at one snapshot; none at no snapshot."""
+    """The rows of a published mart in `window` at one snapshot; none at no snapshot.
+
+    Raises `PublishError` where the snapshot has expired.
+    """
     if snapshot_id is None:
         return target.schema().as_arrow().empty_table()
-    return target.scan(row_filter=window, snapshot_id=snapshot_id).to_arrow()
+    then = target if target.snapshot_by_id(snapshot_id) else lakehouse.table_at(".".join(target.name()), snapshot_id)
+    if then is None:
+        raise PublishError(f"{'.'.join(target.name())}: its snapshot {snapshot_id} has expired")
+    return then.scan(row_filter=window, snapshot_id=snapshot_id).to_arrow()
 
 
 def differences(mart: Mart, old: pa.Table, new: pa.Table) -> list[Change]:

@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-import duckdb
 import pyarrow as pa
 
 from include import lakehouse
 from include.catalog import Mart, calendar, marts
+from include.engine import engine
 from include.errors import PublishError
 from include.ops.lease import Lease, hold
 from include.ops.store import read
@@ -38,8 +38,13 @@ def build_months(close: Close, names: list[str]) -> None:
     """Build the monthly marts alone, in a workspace that holds the restored days."""
     from include.build import close_variables, run_dbt, work_folder
 
+    by = engine()
     outcome = run_dbt(
-        ["run", "--select", *names], close.workspace, work_folder(close.workspace), close_variables(close)
+        ["run", "--select", *names],
+        by.workspace(close),
+        work_folder(close.workspace),
+        close_variables(close),
+        target=by.target,
     )
     if not outcome.success:
         raise PublishError(
@@ -106,7 +111,7 @@ def _daily(close: Close, restored: seal.Sealed | None) -> Rows:
             continue
         target = lakehouse.table(f"{close.pack}.{mart.name}")
         snapshot = restored.snapshot_ids.get(mart.name) if restored else None
-        if snapshot is not None and target.snapshot_by_id(snapshot) is None:
+        if snapshot is not None and lakehouse.table_at(f"{close.pack}.{mart.name}", snapshot) is None:
             raise PublishError(
                 f"{mart.name} at version {restored.version} has expired (setting HNAI_RETENTION__SNAPSHOTS_DAYS). "
                 f"Trigger a new close of {close.label} instead"
@@ -131,15 +136,9 @@ def _monthly(
     before = _before(close, withdrawn, standing, monthly)
     if before is not None:
         return before
-    daily = _daily(close, restored)
-    close.workspace.parent.mkdir(parents=True, exist_ok=True)
-    close.workspace.unlink(missing_ok=True)
+    by = engine()
+    by.fill(close, _daily(close, restored))
     try:
-        with duckdb.connect(str(close.workspace)) as con:
-            for name, rows in daily.items():
-                con.register("restored", rows)
-                con.execute(f'create table "{name}" as select * from restored')
-                con.unregister("restored")
         build(close, [mart.name for mart in monthly])
         built = publish.built_rows(close, monthly)
         return {
@@ -147,7 +146,7 @@ def _monthly(
             for m in monthly
         }
     finally:
-        close.workspace.unlink(missing_ok=True)
+        by.drop(close)
 
 
 def _before(close: Close, withdrawn: seal.Sealed, standing: list[dict], monthly: list[Mart]) -> Rows | None:
@@ -168,7 +167,7 @@ def _before(close: Close, withdrawn: seal.Sealed, standing: list[dict], monthly:
         if mart.name not in before:
             continue  # the withdrawn publish did not change it
         snapshot = before[mart.name]["before"]
-        if snapshot is not None and target.snapshot_by_id(snapshot) is None:
+        if snapshot is not None and lakehouse.table_at(f"{close.pack}.{mart.name}", snapshot) is None:
             return None
         window = restate.window_filter(mart, close)
         found[mart.name] = lakehouse.conform(restate.published_rows(target, snapshot, window), target)

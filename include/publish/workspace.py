@@ -1,7 +1,6 @@
 """Read the marts of one close from its workspace, with the types of their contracts."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import date
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,6 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from include.catalog import Mart
+from include.engine import engine
 from include.errors import PublishError
 
 if TYPE_CHECKING:
@@ -17,24 +17,9 @@ if TYPE_CHECKING:
     from include.publish.freeze import Close
 
 
-@contextmanager
-def opened(close: "Close") -> Iterator["DuckDBPyConnection"]:
+def opened(close: "Close") -> AbstractContextManager["DuckDBPyConnection"]:
     """The workspace, read-only. Raises `PublishError` where the close was not built (or is being built)."""
-    if not close.workspace.is_file():
-        raise PublishError(
-            f"{close.label} has no workspace ({close.workspace}). Clear the run from its first build task"
-        )
-    try:
-        connection = duckdb.connect(str(close.workspace), read_only=True)
-    except duckdb.Error as error:
-        raise PublishError(
-            f"The workspace of {close.label} is in use: {str(error).splitlines()[0]}. Wait for the build, then clear"
-        ) from error
-    try:
-        connection.execute("set TimeZone = 'UTC'")
-        yield connection
-    finally:
-        connection.close()
+    return engine().opened(close)
 
 
 def mart_rows(workspace: "DuckDBPyConnection", close: "Close", mart: Mart) -> pa.Table:
@@ -98,8 +83,9 @@ def window_bounds(mart: Mart, closed: Window) -> tuple[date, date] | tuple[str, 
 
 def _relation(workspace: "DuckDBPyConnection", close: "Close", mart: Mart) -> str:
     found = workspace.execute(
-        "select schema_name from duckdb_tables() where table_name = $name and not internal "
-        "union all select schema_name from duckdb_views() where view_name = $name and not internal",
+        "select schema_name from duckdb_tables() where table_name = $name and database_name = current_database() "
+        "union all "
+        "select schema_name from duckdb_views() where view_name = $name and database_name = current_database()",
         {"name": mart.name},
     ).fetchall()
     if len(found) != 1:

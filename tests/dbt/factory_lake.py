@@ -14,7 +14,7 @@ from include import build
 from include.catalog import DBT, calendar, feeds
 from include.land.file_types import arrow_type
 from include.periods import Period, between
-from tests.dbt.conftest import at_position
+from tests.dbt.operator_lake import at_position
 
 INSTANT = pa.timestamp("us", "UTC")
 READINGS = {
@@ -137,6 +137,7 @@ def empty(types: dict[str, pa.DataType]) -> pa.Table:
 
 def variables(periods: list[Period]) -> dict[str, Any]:
     site = calendar("riverside")
+    before = site.periods.last_ended(periods[0].starts_at)
     return {
         "pack": "factorypack",
         "calendar": site.name,
@@ -149,6 +150,7 @@ def variables(periods: list[Period]) -> dict[str, Any]:
         "periods": [
             {**p.as_json(), "production_date": p.production_date.isoformat(), "shift": p.shift} for p in periods
         ],
+        "since": before.ends_at.isoformat() if before else "",
     }
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from include.build import BuildFailed, build_layer
-from tests.dbt.conftest import CORRECTED_AT, at_position
+from tests.dbt.operator_lake import CORRECTED_AT, at_position
 
 pytestmark = pytest.mark.platform
 FIRST, LAST = date(2024, 2, 10), date(2024, 2, 12)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from include.catalog import DBT, marts
+from include.ot.reading import BAD_NO_DATA
 from tests.dbt.factory_lake import Lake, utc
 
 FIRST, DAYS = date(2026, 10, 30), 4  # the clocks go back in the night of 31 October, the counters to 0 on 1 November
@@ -88,7 +89,8 @@ def plant(tmp_path_factory) -> Lake:
             select
                 tag_id, observed_at, 0 as sequence,
                 case when tag_id like '%_count' then value::double end as value_double,
-                case when tag_id not like '%_count' then value end as value_text, 0 as quality, 'source' as clock,
+                case when tag_id not like '%_count' then value end as value_text,
+                case when value is null then {BAD_NO_DATA} else 0 end as quality, 'source' as clock,
                 observed_at as received_at, 'file' as _segment_id, 1 as _ordinal
             from '{export}'
             """
@@ -277,11 +279,11 @@ def test_a_plant_that_only_files_know_has_its_oee(tmp_path):
 @pytest.mark.platform
 def test_a_correction_after_publish_changes_the_next_version_and_nothing_else(tmp_path):
     """The same shift twice, the second time with a correction that came meanwhile: only what it says differs."""
-    from demo.plant_mes import SCHEMAS, _master, _schema
+    from demo.plant_mes import SCHEMAS, _schema, master
 
     lake = Lake(tmp_path)
-    master = _master()
-    lake.land({name: pa.Table.from_pylist(master.get(name, []), _schema(name)) for name in SCHEMAS})
+    known = master(utc("2026-01-31 00:00:00"))
+    lake.land({name: pa.Table.from_pylist(known.get(name, []), _schema(name)) for name in SCHEMAS})
     order = {
         "order_id": "O1", "line_id": "PKG", "product_id": "BOX-A", "status": "open", "quantity_ordered": 1,
         "started_at": utc("2026-01-30 00:00:00"), "ended_at": None,

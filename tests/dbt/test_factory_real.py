@@ -24,8 +24,8 @@ from include.land.file_rows import Parsed, parse
 from include.ot.observations import Tags
 from include.ot.reading import GOOD, Sample
 from include.ot.shdr import Parser
-from tests.dbt.conftest import at_position
 from tests.dbt.factory_lake import READINGS, Lake
+from tests.dbt.operator_lake import at_position
 from tests.ot.listening import tag
 
 CENTRAL = ZoneInfo("America/Chicago")
@@ -231,7 +231,7 @@ def taken(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
         if any(skipped <= at < skipped + timedelta(hours=1) for at in stated):
             refused += 1
         else:
-            by_key[row["station_id"], row.get("started_at") or row.get("from_at")].append(row)
+            by_key[row["station_id"], row.get("started_at") or row.get("from_at"), row.get("order_id")].append(row)
     clear = [several[0] for several in by_key.values() if all(row == several[0] for row in several)]
     held = sum(len(several) for several in by_key.values() if any(row != several[0] for row in several))
     return clear, refused + held
@@ -423,6 +423,89 @@ def test_a_bottling_line_has_its_minutes_of_downtime_by_factor(tmp_path):
     assert sorted(orders.fetchall()) == sorted((row["order_id"], row["product_id"], 1) for row in counted)
 
 
+# Machines of a small company, every five minutes: state, product and parts --------------------------------------------
+
+
+SME_STEP = timedelta(minutes=5)
+SME_MICRO_STOP_S = 600
+SME_MEANINGS = {"2": ("RUN", "production"), "1": ("SETUP", "setup"), "3": ("STOP", "delay")}  # automatic, manual, alarm
+
+
+@pytest.mark.platform
+def test_three_machines_of_a_small_company_at_five_minutes(tmp_path):
+    """Where a row is missing nothing is known; the instants say their own offset."""
+    with (of_plant("sme_machine_states") / "company_a_labelled_subset.csv").open(newline="") as lines:
+        log = [{**row, "at": datetime.fromisoformat(row["ts"])} for row in csv.DictReader(lines)]
+    stations = sorted({f"SME-{row['asset']}" for row in log})
+    states = [
+        {
+            "station_id": f"SME-{row['asset']}",
+            "started_at": row["at"].isoformat(),
+            "ended_at": (row["at"] + SME_STEP).isoformat(),
+            "execution": SME_MEANINGS[row["status"][0]][0],
+        }
+        for row in log
+    ]
+    counted = [
+        {
+            "station_id": f"SME-{row['asset']}",
+            "from_at": row["at"].isoformat(),
+            "to_at": (row["at"] + SME_STEP).isoformat(),
+            "good_units": int(float(row["items"])),
+            "product_id": row["product"],
+        }
+        for row in log
+    ]
+    lake = Lake(tmp_path)
+    empty_mes(lake)
+    assert land(lake, "machine_states_sme.csv", csv_of(states)).rejected == []
+    assert land(lake, "machine_counts_sme.csv", csv_of(counted)).rejected == []
+    plant = [{"station_id": s, "line_id": s, "vocabulary": "line", "micro_stop_s": SME_MICRO_STOP_S} for s in stations]
+    land(lake, "stations_file_sme.csv", csv_of(plant))
+    ideal = {("*", s): Fraction(30) for s in stations} | {("3", s): Fraction(45, 2) for s in stations}
+    routings = [{"product_id": p, "station_id": s, "ideal_cycle_time_s": float(v)} for (p, s), v in ideal.items()]
+    land(lake, "routings_file_sme.csv", csv_of(routings))
+
+    closed = shifts(date(2022, 9, 1), 7)
+    con = lake.close("2022-09-01", "2022-09-07")
+
+    rows = con.sql("select * from fct_oee_station_shift").to_arrow_table().to_pylist()
+    built = {(row["shift_id"], row["station_id"]): row for row in rows}
+    assert set(built) == {(shift.shift_id, station) for shift in closed for station in stations}
+    for (shift_id, station), row in built.items():
+        (shift,) = [one for one in closed if one.shift_id == shift_id]
+        mine = sorted((one for one in log if f"SME-{one['asset']}" == station), key=lambda one: one["at"])
+        seconds, made, ideal_s = by_second(mine, shift), Counter(), Fraction(0)
+        for one in mine:
+            if shift.starts_at <= one["at"] < shift.ends_at:
+                units = int(float(one["items"]))
+                made.update(good=units)
+                ideal_s += units * ideal.get((one["product"], station), ideal["*", station])
+        assert {c: row[name] for c, name in CATEGORIES.items()} == {c: seconds[c] for c in CATEGORIES}, (
+            shift_id,
+            station,
+        )
+        by_hand = figures(seconds, made, ideal_s)
+        assert {name: row[name] for name in by_hand} == by_hand, (shift_id, station)
+        assert row["good_units"] == made["good"]
+    assert sum(row["good_units"] for row in rows) > 10_000
+
+
+def by_second(log: list[dict[str, Any]], shift: Shift) -> Counter[str]:
+    """Seconds of a shift by category; of rows that overlap the one that started last counts."""
+    painted = ["no_data"] * ((shift.ends_at - shift.starts_at) // timedelta(seconds=1))
+
+    def second(at: datetime) -> int:
+        return min(max((at - shift.starts_at) // timedelta(seconds=1), 0), len(painted))
+
+    for one in log:
+        start, end = second(one["at"]), second(one["at"] + SME_STEP)
+        painted[start:end] = [SME_MEANINGS[one["status"][0]][1]] * (end - start)
+    pause = second(shift.pause)
+    painted[pause : pause + 1800] = ["planned"] * 1800
+    return Counter(painted)
+
+
 # Machine tools by their adapters' logs -------------------------------------------------------------------------------
 
 
@@ -486,7 +569,7 @@ def milliseconds(at: datetime) -> int:
 @pytest.mark.platform
 @pytest.mark.parametrize("is_open", [True, False], ids=["an open order", "no order"])
 def test_machine_tools_by_their_adapters_logs(tmp_path, is_open):
-    from demo.plant_mes import _master
+    from demo.plant_mes import master
 
     samples = adapter_samples()
     lake = Lake(tmp_path)
@@ -497,7 +580,7 @@ def test_machine_tools_by_their_adapters_logs(tmp_path, is_open):
         "status": "open",
         "started_at": datetime(2026, 1, 1, tzinfo=UTC),
     }
-    empty_mes(lake, **_master(), production_orders=[order] if is_open else [])
+    empty_mes(lake, **master(datetime(2026, 1, 31, tzinfo=UTC)), production_orders=[order] if is_open else [])
     lake.put("ot.readings", as_readings(samples))
     closed = shifts(date(2026, 6, 1), 3)
     assert {s.observed_at.date() + NIST_LATER for s in samples} & {date(2026, 6, 2), date(2026, 6, 3)}

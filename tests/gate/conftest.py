@@ -37,7 +37,7 @@ def judge(tmp_path):
     def judge_layer(operator: Operator, layer: str, table: str | None = None, accepted=(), close=None) -> Report:
         close = close or operator.close
         found = [s for s in suites.find_suites("energypack", layer) if table in (None, s.table)]
-        verdicts, pages = run.judge(close, found, tmp_path / "gate.duckdb", operator.connect)
+        verdicts, pages = run.judge(close, found, tmp_path / "gate.duckdb", operator.reader)
         keys = dict(zip(close.names, close.keys, strict=True))
         results = tuple(accept.apply(result, periods, keys, list(accepted)) for result, periods in verdicts)
         report = run.report_of(close, layer, results)

@@ -6,6 +6,7 @@ measures all gas, the same every hour. Tests change what they are about by SQL.
 """
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from include.contract_day import ContractDay
+from include.gate.rows import Reader, duckdb_reader
 from include.ops.tables import TABLES, schema
 from include.publish.freeze import Close
 from tests.gate import figures
@@ -30,6 +32,9 @@ class Operator:
         con = duckdb.connect(str(into))
         con.execute(f"set TimeZone = 'UTC'; attach '{self.folder / 'lakehouse.duckdb'}' as lakehouse (read_only)")
         return con
+
+    def reader(self, close: Close, into: Path) -> AbstractContextManager[Reader]:
+        return duckdb_reader(close, into, self.connect)
 
     def lakehouse(self, *statements: str) -> None:
         _run(self.folder / "lakehouse.duckdb", statements)

@@ -1,0 +1,60 @@
+"""Every model, compiled for Trino, is SQL that Trino's own parser takes. No Trino runs; only its parser is asked."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from include.build import run_dbt
+from include.catalog import MODELS
+from include.settings import ROOT, settings
+
+JARS = ("trino-parser-476", "trino-grammar-476", "antlr4-runtime-4.13.2", "guava_guava-*", "failureaccess-*")
+
+
+@pytest.fixture(scope="module")
+def jars() -> list[str]:
+    found = [next(iter(sorted(settings.cluster.home.rglob(f"*{name}.jar"))), None) for name in JARS]
+    if not all(found):
+        pytest.skip(f"Trino is not fetched ({settings.cluster.home}); `make cluster-up` does")
+    return [str(path) for path in found]
+
+
+def refusals(jars: list[str], statements: list[str]) -> list[str | None]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.dbt.trino_parser", *jars],
+        input=json.dumps(statements),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def compiled(folder: Path) -> dict[str, str]:
+    """Model, or data test -> its SQL for Trino, of a close with shifts, compiled without a connection."""
+    from tests.dbt.factory_lake import between, calendar, variables
+
+    shifts = variables(between(calendar("riverside").periods, "2026-10-31", "2026-11-01"))
+    offline = ["compile", "--no-introspect", "--no-populate-cache"]
+    outcome = run_dbt(offline, "ws_syntax", folder, shifts, target="distributed")
+    assert outcome.success, outcome.exception
+    return {r.node.name: r.node.compiled_code for r in outcome.result.results if r.node.resource_type != "seed"}
+
+
+def test_trino_s_parser_takes_every_model(jars, tmp_path):
+    models = compiled(tmp_path)
+
+    assert set(models) >= {path.stem for path in MODELS.rglob("*.sql")}
+    wrong = dict(zip(models, refusals(jars, list(models.values())), strict=True))
+    assert {name: said for name, said in wrong.items() if said} == {}
+
+
+def test_the_parser_refuses_what_only_duckdb_reads(jars):
+    foreign = ["select a::date from t", "select * exclude (a) from t", "select a // 2 from t", "select {'a': 1}"]
+
+    assert all(refusals(jars, foreign))
+    assert refusals(jars, ["select cast(a as date) from t"]) == [None]
