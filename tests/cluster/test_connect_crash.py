@@ -9,7 +9,7 @@ from include.errors import LandingError
 from tests.cluster.connect_trial import ConnectTrial, kill_service
 from tests.land_cdc.test_crash import churn
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.torture]
 
 
 def differing_repeats(trial: ConnectTrial, table: str) -> int:

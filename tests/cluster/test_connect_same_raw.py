@@ -16,7 +16,7 @@ from include.settings import postgres_dsn, settings
 from tests.cluster.connect_trial import ConnectTrial
 from tests.land_cdc.trial import ROOT
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.torture]
 
 TABLES = {
     "both_typed": (

@@ -21,7 +21,7 @@ from tests.land_cdc.test_trials import (
     test_truncate_is_a_row_that_clears_what_came_before,  # noqa: F401
 )
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.torture]
 
 
 def test_of_two_interleaved_transactions_the_first_to_begin_sorts_last(trial):

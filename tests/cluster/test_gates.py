@@ -25,7 +25,7 @@ from stack.parity import close_now
 from tests.cluster import sample_lake
 from tests.dbt.operator_lake import LOADED_AT
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.torture]
 
 PACKS = ("energypack", "factorypack")
 WITH_HISTORY = ("fct_well_production_daily", "fct_field_production_daily", "fct_oee_site_shift")

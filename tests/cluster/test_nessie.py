@@ -18,7 +18,7 @@ from include.settings import secret, settings
 from tests.publish import tiny
 from tests.publish.conftest import site, tiny_folder, tinypack  # noqa: F401
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.torture]
 
 DAY, NEXT = "2026-11-05", "2026-11-06"
 FIELDS = f"{tiny.PACK}.fct_field_daily"

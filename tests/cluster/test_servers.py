@@ -12,7 +12,7 @@ from stack import leftovers, supervisor
 from stack.services import PLATFORM, SERVICES
 from stack.status import table
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.torture]
 SERVERS = ("kafka", "connect", "trino")
 
 

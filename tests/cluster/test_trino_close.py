@@ -19,7 +19,7 @@ from include.publish.rollback import roll_back
 from stack.parity import compared
 from tests.cluster import sample_lake
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.torture]
 TELLING = {  # marts that would say nothing about the engines without rows
     "energypack": (
         "fct_well_production_daily", "fct_well_scada_hourly", "fct_gas_measurement_hourly", "fct_well_test",

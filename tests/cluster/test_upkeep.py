@@ -24,7 +24,7 @@ from include.settings import settings
 from stack.parity import close_now
 from tests.cluster.sample_lake import PERMIAN
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.torture]
 
 LATER = timedelta(minutes=1)
 _names = (f"raw.upkeep__{n}" for n in itertools.count())

@@ -13,7 +13,7 @@ from demo.opcua_simulator import kept_times
 from demo.operator import Config, operate
 from demo.scada import DAY, HOUR, QUARTER, SECOND, World, microseconds, moment, truth
 from demo.scada_compare import Stored, compare_tag, true_at
-from demo.scada_tags import PLANT_SOURCE, files, line_rows, registers, well_rows
+from demo.scada_tags import AGENT_SOURCE, PLANT_SOURCE, files, line_rows, registers, well_rows
 from demo.simulators import Runs, read_runs
 from include.ot.sources import source
 from include.ot.tags import tags
@@ -35,7 +35,8 @@ def test_the_committed_dictionaries_are_those_of_the_wells():
 
 
 def test_every_tag_of_the_demo_can_be_read_by_the_mirror():
-    assert {t.tag_id for t in tags() if t.source in ("field_scada", "field_rtu", PLANT_SOURCE)} == set(ROWS)
+    read = ("field_scada", "field_rtu", PLANT_SOURCE, AGENT_SOURCE)
+    assert {t.tag_id for t in tags() if t.source in read} == set(ROWS)
 
 
 def test_an_injector_has_no_oil_and_a_producer_no_injection():
