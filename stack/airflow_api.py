@@ -13,6 +13,7 @@ from stack.airflow_env import ADMIN
 
 ENDED = {"success", "failed"}
 POLL_S = 1.0
+PATIENCE_S = 60  # its first answers on a busy machine take long
 
 
 class AirflowRefused(RuntimeError):
@@ -110,8 +111,8 @@ class Airflow:
 
     def _call(self, method: str, path: str, **arguments) -> dict:
         try:
-            answer = self._http.request(method, settings.airflow_uri + path, timeout=30, **arguments)
-        except requests.ConnectionError:
+            answer = self._http.request(method, settings.airflow_uri + path, timeout=PATIENCE_S, **arguments)
+        except (requests.ConnectionError, requests.Timeout):
             raise AirflowRefused(
                 f"Airflow does not answer at {settings.airflow_uri}. Is the platform up? make status"
             ) from None

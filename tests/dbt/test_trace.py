@@ -274,10 +274,12 @@ def test_a_visit_has_the_values_that_its_station_showed_meanwhile(plant, closed)
 
 def test_the_gates_read_what_was_built_and_stop_no_close_of_the_plant(closed):
     """Every row that a suite judges, by its own SQL: critical bounds hold, and the warnings are those of the truth."""
+    from include.gate.rows import FUNCTIONS
     from include.gate.suites import find_suites
     from include.periods import between
 
     periods = between(catalog.calendar("riverside").periods, SHIFTS[0], SHIFTS[-1])
+    closed.execute(FUNCTIONS)
     closed.execute("create temp table this_close as select 'riverside' as calendar")
     closed.execute("create temp table close_shifts (shift_id varchar)")
     closed.executemany("insert into close_shifts values (?)", [[period.name] for period in periods])
