@@ -6,6 +6,8 @@ import pytest
 
 from include.land import connect, kafka, sink
 
+pytestmark = pytest.mark.platform
+
 
 def test_the_topics_of_tables_become_one_and_no_other_topic_does():
     together = re.compile(sink.source_overrides("s", 1)["transforms.together.regex"])
