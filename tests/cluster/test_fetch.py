@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from include.settings import ROOT
-from stack.cluster.fetch import DEBEZIUM, KAFKA
+from stack.cluster.fetch import DEBEZIUM, KAFKA, STAMP
 
 pytestmark = pytest.mark.platform
 FETCH = "from stack.cluster.fetch import *; fetch([DEBEZIUM], Progress())"
@@ -61,7 +61,7 @@ def test_a_killed_fetch_leaves_nothing_that_looks_whole_and_the_next_one_ends_it
 
     said(fetching(tmp_path))
 
-    assert (tmp_path / DEBEZIUM.folder.name / "pom.xml").is_file()
+    assert (tmp_path / DEBEZIUM.folder.name / STAMP).is_file()
     assert not half.exists()
 
 
@@ -71,7 +71,7 @@ def test_two_that_fetch_at_one_time_do_not_disturb_each_other(cluster, tmp_path)
     told = [said(one) for one in both]
 
     assert sorted(bool(text) for text in told) == [False, True]  # the second found it there
-    assert (tmp_path / DEBEZIUM.folder.name / "pom.xml").is_file()
+    assert (tmp_path / DEBEZIUM.folder.name / STAMP).is_file()
 
 
 def test_without_maven_the_error_names_it(cluster, tmp_path):

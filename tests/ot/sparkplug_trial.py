@@ -26,7 +26,7 @@ from include.ot import tags as dictionary
 from include.ot.mqtt import RECORDER, Delivery, Subscriber
 from include.ot.reading import Gap, Reading, decode
 from include.ot.sources import Source
-from include.ot.tags import COLUMNS, Tag
+from include.ot.tags import COLUMNS, OPTIONAL, Tag
 from include.ot.topics import EVERYTHING
 from include.settings import ROOT, secret, settings
 from tests.ot.brokers import Broker, eventually
@@ -50,7 +50,7 @@ class Trial:
         path.parent.mkdir(parents=True, exist_ok=True)
         half = path.with_suffix(".half")
         with half.open("w", newline="") as out:
-            rows = csv.DictWriter(out, COLUMNS)
+            rows = csv.DictWriter(out, (*COLUMNS, *OPTIONAL))
             rows.writeheader()
             rows.writerows({**asdict(tag), "source": self.name} for tag in tags)
         half.replace(path)
