@@ -1,4 +1,4 @@
-"""Hours of assets: each hour of each shift once, values in their bounds, evidence only where it was measured. A row an hour."""
+"""Hours of assets: each hour of each shift, values in their bounds, evidence that was measured. A row an hour."""
 
 import great_expectations as gx
 
@@ -27,9 +27,12 @@ select
     cast(m.vibration_mm_per_s_mean as double) as vibration_mm_per_s,
     cast(m.load_pct_mean as double) as load_pct,
     greatest_of(array[
-        cast(m.temperature_degc_min - m.temperature_degc_mean as double), cast(m.temperature_degc_mean - m.temperature_degc_max as double),
-        cast(m.vibration_mm_per_s_min - m.vibration_mm_per_s_mean as double), cast(m.vibration_mm_per_s_mean - m.vibration_mm_per_s_max as double),
-        cast(m.load_pct_min - m.load_pct_mean as double), cast(m.load_pct_mean - m.load_pct_max as double)
+        cast(m.temperature_degc_min - m.temperature_degc_mean as double),
+        cast(m.temperature_degc_mean - m.temperature_degc_max as double),
+        cast(m.vibration_mm_per_s_min - m.vibration_mm_per_s_mean as double),
+        cast(m.vibration_mm_per_s_mean - m.vibration_mm_per_s_max as double),
+        cast(m.load_pct_min - m.load_pct_mean as double),
+        cast(m.load_pct_mean - m.load_pct_max as double)
     ]) as mean_beyond_bounds,
     cast(m.hours_since_renewal as double) as hours_since_renewal,
     h.hours * 3600 - s.hours_s as seconds_missing,
@@ -47,8 +50,8 @@ SUITE = gx.ExpectationSuite(
             column="seconds_missing",
             max_value=0.0005,
             severity="critical",
-            notes="The hours of a shift cover it: one that is missing hides what a drive did in it. By the clock a split shift "
-            "has more, its pause included.",
+            notes="The hours of a shift cover it: one that is missing hides what a drive did. A split shift has more, "
+            "its pause.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="running_share",
@@ -115,7 +118,8 @@ SUITE = gx.ExpectationSuite(
             column="unmeasured_share",
             max_value=0.5,
             severity="warning",
-            notes="A drive whose vibration is not measured for most of the steady hours of a shift is not watched, whatever the alerts say.",
+            notes="A drive whose vibration is not measured in most steady hours of a shift is not watched, whatever "
+            "the alerts say.",
         ),
     ],
 )

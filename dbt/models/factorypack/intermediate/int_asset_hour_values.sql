@@ -13,6 +13,7 @@ with further as (
 steady as (
     select
         hours.station_id,
+        hours.shift_id,
         hours.from_ms as hour_ms,
         {{ later_of("stretches.from_ms", "hours.from_ms") }} as from_ms,
         {{ earlier_of("stretches.to_ms", "hours.to_ms") }} as to_ms
@@ -36,6 +37,7 @@ steady_hours as (
 steady_pieces as (
     select
         station_id,
+        shift_id,
         hour_ms,
         clock_hour,
         {{ later_of("from_ms", "clock_hour * " ~ hour_ms) }} as from_ms,
@@ -44,9 +46,11 @@ steady_pieces as (
     where clock_hour * {{ hour_ms }} < to_ms
 ),
 
+{# What was read before, or in an interruption, says nothing of a drive at work, however long it is held. #}
 known as (
     select
         tags.station_id,
+        steady_pieces.shift_id,
         tags.quantity,
         {{ factorypack_condition_value("tags.quantity", "stretches.reading", "stretches.unit") }} as reading,
         stretches.from_ms,
@@ -54,12 +58,19 @@ known as (
         {{ whole("stretches.from_ms", hour_ms) }} + further.n as clock_hour
     from {{ ref('int_process_stretches') }} as stretches
     inner join {{ ref('int_condition_tags') }} as tags on stretches.tag_id = tags.tag_id
+    inner join steady_pieces
+        on
+            tags.station_id = steady_pieces.station_id
+            and steady_pieces.clock_hour = {{ whole("stretches.from_ms", hour_ms) }}
+            and stretches.from_ms >= steady_pieces.from_ms
+            and stretches.from_ms < steady_pieces.to_ms
     cross join further
 ),
 
 known_pieces as (
     select
         station_id,
+        shift_id,
         quantity,
         reading,
         clock_hour,
@@ -81,6 +92,7 @@ overlapping as (
     inner join known_pieces
         on
             steady_pieces.station_id = known_pieces.station_id
+            and steady_pieces.shift_id = known_pieces.shift_id
             and steady_pieces.clock_hour = known_pieces.clock_hour
             and steady_pieces.to_ms > known_pieces.from_ms
             and steady_pieces.from_ms < known_pieces.to_ms
