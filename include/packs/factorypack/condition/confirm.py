@@ -1,8 +1,8 @@
 """From exceedances to alerts: opened by one hour, confirmed by several, ended by time, people or the drive's renewal.
 
-Two stages: an hour that counts opens a candidate; `confirm_k` of the last `confirm_n` hours of evidence confirm it, else it
-lapses. While an alert stands, nothing new is opened for the station. It ends when its drive is renewed, when people close
-it, or when it has subsided; then follow `hold_off_h` hours of evidence in which none is opened.
+Two stages: an hour that counts opens a candidate; `confirm_k` of the last `confirm_n` hours of evidence confirm it,
+else it lapses. While an alert stands, nothing new is opened for the station. It ends when its drive is renewed, when
+people close it, or when it has subsided; then follow `hold_off_h` hours of evidence in which none is opened.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,13 +17,13 @@ End = Literal["lapsed", "subsided", "renewed", "closed"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether one hour of evidence counts, by whatever method or vote; hours still learning have none."""
+    """Whether one hour of evidence counts, by whatever method or vote; None while its baseline is learning."""
 
     station_id: str
     baseline_id: str
     started_at: datetime
     ended_at: datetime
-    counts: bool
+    counts: bool | None
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,8 @@ def episodes(
                 ended(one.started_at, "renewed" if standing.confirmed_at else "lapsed")
             hold_off = 0
         baseline = one.baseline_id
+        if one.counts is None:
+            continue
         if standing is None:
             if hold_off:
                 hold_off -= 1

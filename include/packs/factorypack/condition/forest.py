@@ -1,7 +1,7 @@
 """Isolation forest, the baseline that the transparent methods are held against: it says how odd an hour is, not why.
 
-Source: Liu, Ting & Zhou, Isolation Forest (ICDM 2008), by scikit-learn. A forest is not stored: with its seed and its training
-hours it grows again, tree by tree the same, so nothing is ever unpickled.
+Source: Liu, Ting & Zhou, Isolation Forest (ICDM 2008), by scikit-learn. A forest is not stored: with its seed and its
+training hours it grows again, tree by tree the same, so nothing is ever unpickled.
 """
 
 import numpy as np

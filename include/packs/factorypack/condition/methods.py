@@ -19,13 +19,14 @@ from include.packs.factorypack.condition.baseline import Baseline, learned, unce
 from include.packs.factorypack.condition.rules import Rules
 
 Parameters = dict[str, Any]  # what JSON takes
-VOTING = ("robust_z", "ewma", "cusum", "pca")
+CHARTS = ("robust_z", "ewma", "cusum")  # a statistic for each feature
+VOTING = (*CHARTS, "pca")
 METHODS = (*VOTING, "isolation_forest")
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Of each hour the statistic, as a share of the limit, and the feature that has most of it; NaN and -1: no verdict."""
+    """Of each hour the statistic as a share of the limit, and the feature that has most of it; NaN, -1: no verdict."""
 
     statistic: np.ndarray
     feature: np.ndarray
@@ -62,14 +63,14 @@ def score(method: str, parameters: Parameters, training: np.ndarray, values: np.
     base = Baseline(center, np.array(parameters["scale"]), parameters["hours"])
     shares = _SHARES[method](base.standardised(values), base, parameters, base.standardised(training), rules)
     shares = shares / parameters["limit"]
+    off = np.abs(np.nan_to_num(base.standardised(values)))  # how far each feature is off, in its own scale
+    if method in CHARTS:
+        shares[:, np.isnan(center)] = np.nan
     is_known = ~np.isnan(shares).all(axis=1)
     filled = np.where(np.isnan(shares), -np.inf, shares)
-    largest = np.where(is_known, filled.argmax(axis=1), -1)
     statistic = np.where(is_known, filled.max(axis=1), np.nan)
-    if method in ("pca", "isolation_forest"):  # which feature is farthest off, in its own scale
-        off = np.abs(np.nan_to_num(base.standardised(values)))
-        largest = np.where(is_known, off.argmax(axis=1), -1)
-    return Scored(statistic, largest)
+    leading = filled + 1e-9 * np.minimum(off, 1e6) if method in CHARTS else off  # clipped charts may be equal
+    return Scored(statistic, np.where(is_known, leading.argmax(axis=1), -1))
 
 
 def _every_h(base: Baseline, rules: Rules) -> tuple[float, float]:

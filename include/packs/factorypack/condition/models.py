@@ -1,4 +1,4 @@
-"""Models: what one method learned of one segment, with the window it was trained on and a name that follows from all."""
+"""Models: what one method learned of one segment, with its training window and a name that follows from them."""
 
 import hashlib
 import json

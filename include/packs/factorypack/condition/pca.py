@@ -1,7 +1,7 @@
 """Principal components of all features together: Hotelling's T² within the model, and Q, the distance from it.
 
 Sources: Jackson, A User's Guide to Principal Components (1991), ch. 1 and 2; Tracy, Young & Mason (J. Quality
-Technology 24, 1992) for the limit of T² of new observations; Jackson & Mudholkar (Technometrics 21, 1979) for that of Q.
+Technology 24, 1992) for the limit of T² of new observations; Jackson & Mudholkar (Technometrics 21, 1979) for Q's.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is decided beforehand and holds for every asset: quantities, methods' constants, and how an alert is confirmed."""
+"""What is decided beforehand for every asset: quantities, methods' constants, and how an alert is confirmed."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
