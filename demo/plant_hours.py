@@ -22,19 +22,24 @@ COLUMNS = ("temperature_degc_mean", "vibration_mm_per_s_mean", "load_pct_mean")
 
 
 def hours(
-    first: date, last: date, seed: int = SEED, every_s: int = 900, stations: Sequence[str] = STATION_NAMES
+    first: date,
+    last: date,
+    seed: int = SEED,
+    every_s: int = 900,
+    stations: Sequence[str] = STATION_NAMES,
+    plant_start: date | None = None,
 ) -> list[dict[str, Any]]:
     """The hours of stations in the shifts of these dates, with the columns that scoring reads.
 
     `every_s` is the time between two readings of a signal, a multiple of a minute: 900 as the historian keeps them, 60
-    as the mirror does. Renewals before the first date are not known, as in the plant's MES.
+    as the mirror does. The MES knows renewals from `plant_start` on, or from the first date.
     """
     return [
         row
         for station in stations
         for n in range((last - first).days + 1)
         for shift in plant_calendar.shifts(first + n * ONE_DAY)
-        for row in _of_shift(station, shift, first, seed, every_s)
+        for row in _of_shift(station, shift, plant_start or first, seed, every_s)
     ]
 
 
