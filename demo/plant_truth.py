@@ -63,7 +63,7 @@ def stops(station: str, first: date, last: date, seed: int = SEED) -> Iterator[S
 def by_shift(first: date, last: date, seed: int = SEED, as_of: datetime | None = None) -> pa.Table:
     """One row per shift that has ended and station: seconds by category, units, micro-stops and OEE.
 
-    A micro-stop counts in the shift in which it begins.
+    A micro-stop begins and ends in its shift; a short stop over a shift's end is none of the shift that it began in.
     """
     days = [first + n * ONE_DAY for n in range((last - first).days + 1)]
     shifts = [one for day in days for one in plant_calendar.shifts(day) if not as_of or one.ends_at <= as_of]
@@ -84,7 +84,7 @@ def _row(line: Line, station: str, shift: Period, seed: int) -> dict[str, object
             ideal_ms += plant_line.ideal_cycle_ms(station, one.product_id) * units
         for stop in stops(station, day, day, seed):
             at = int((stop.started_at - found.starts_at).total_seconds())
-            micro_stops += a <= at < b and stop.seconds < line.micro_stop_s
+            micro_stops += a <= at and at + stop.seconds < b and stop.seconds < line.micro_stop_s
     good, scrap, rework = (int(n) for n in made)
     said = dict(zip(NAMES, (int(n) for n in seconds), strict=True))
     planned_operation_s = int(seconds.sum())

@@ -55,8 +55,8 @@
 
 
 {#- The readings of a pack's tags as they were in at the cut-off: those of the close's window, one per tag, time and sequence
-    (of two rows with one key the one that came first), and per tag the last one before it, which is in force when the
-    window starts, and the last by which a bridge says that it has no connection. A scan that goes back for weeks is dear,
+    (of two rows with one key the one that came first), and per tag the last ones before it: of good and of bad quality, the later
+    of which is in force when the window starts, and that by which a bridge says that it has no connection. A scan that goes back for weeks is dear,
     so it asks only for tags that were silent shortly before the window. -#}
 {% macro ot_readings(tags_seed) %}
 {%- set columns = [
@@ -69,6 +69,7 @@
 ] | join(", ") -%}
 {%- set recent = window_starts_at() ~ " - interval '" ~ var("ot_look_back_near_h") ~ "' hour" -%}
 {%- set earliest = window_starts_at() ~ " - interval '" ~ var("ot_look_back_h") ~ "' hour" -%}
+{%- set by_kind = "partition by readings.tag_id, " ~ is_no_connection() ~ ", readings.quality < " ~ ot_bad() -%}
 {%- set newest_first = "observed_at desc, sequence desc, _ordinal asc, _segment_id asc, received_at asc, quality asc" -%}
 with tags as (
     select tag_id from {{ ref(tags_seed) }}
@@ -97,7 +98,7 @@ numbered as (
 shortly_before as (
     select
         {{ columns }},
-        row_number() over (partition by readings.tag_id, {{ is_no_connection() }} order by {{ newest_first }}) as nth
+        row_number() over ({{ by_kind }} order by {{ newest_first }}) as nth
     from {{ source('ot', 'readings') }} as readings
     inner join tags on readings.tag_id = tags.tag_id
     where
@@ -121,7 +122,7 @@ silent as (
 long_before as (
     select
         {{ columns }},
-        row_number() over (partition by readings.tag_id, {{ is_no_connection() }} order by {{ newest_first }}) as nth
+        row_number() over ({{ by_kind }} order by {{ newest_first }}) as nth
     from {{ source('ot', 'readings') }} as readings
     inner join silent on readings.tag_id = silent.tag_id
     where

@@ -5,6 +5,10 @@
 {%- endmacro %}
 
 
+{#- How long an event waits for its unit or lot to be registered before it is told as one of an unknown item, in milliseconds. -#}
+{% macro trace_wait_ms() %}{{ return((var("trace_wait_h") * 3600000) | int) }}{% endmacro %}
+
+
 {#- Of links, those whose input is the output of another one and whose output is the input of another one: what remains
     where the ends of all chains are cut off. `relation` has input_id and output_id. -#}
 {% macro trace_inner(relation) -%}

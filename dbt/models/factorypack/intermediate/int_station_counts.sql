@@ -77,7 +77,11 @@ steps as (
 ),
 
 counters as (
-    select distinct station_id from readings
+    select
+        station_id,
+        min(at_ms) as first_ms
+    from readings
+    group by station_id
 ),
 
 {# One row a millisecond in which anything was counted; of files and corrections each row stays by itself. #}
@@ -111,7 +115,7 @@ counted as (
     from {{ ref('stg_plant_files__machine_counts') }} as files
     left join counters on files.station_id = counters.station_id
     where
-        counters.station_id is null
+        (counters.first_ms is null or {{ epoch_ms("files.to_at") }} <= counters.first_ms)
         and files.from_at >= {{ window_starts_at() }}
         and files.from_at < {{ window_ends_at() }}
     union all

@@ -1,4 +1,5 @@
 {%- set measurements = ["execution", "mode", "fault_code"] -%}
+{%- set look_back_ms = (var("ot_look_back_near_h") * 3600000) | int -%}
 with tags as (
     select * from {{ ref('int_station_tags') }}
     where measurement in ('{{ measurements | join("', '") }}')
@@ -82,9 +83,14 @@ read_by_mirror as (
     where gaps.state in ('open', 'lost') and gaps.cause in ('outbox_full', 'spool_corrupt')
 ),
 
+{# From its first reading on the mirror is believed, and files are not. #}
 mirrored as (
-    select distinct station_id from readings
+    select
+        station_id,
+        min({{ epoch_ms("observed_at") }}) as first_ms
+    from readings
     where measurement = 'execution'
+    group by station_id
 ),
 
 filed as (
@@ -93,6 +99,7 @@ filed as (
         upper(files.execution) as execution,
         upper(files.mode) as mode,
         upper(files.fault_code) as fault_code,
+        mirrored.first_ms,
         {{ epoch_ms("files.started_at") }} as from_ms,
         coalesce(
             {{ epoch_ms("files.ended_at") }},
@@ -104,13 +111,21 @@ filed as (
     left join mirrored on files.station_id = mirrored.station_id
     where
         stations.calendar = '{{ var("calendar") }}'
-        and mirrored.station_id is null
         and files.started_at < {{ window_ends_at() }}
 ),
 
 filed_in_window as (
-    select * from filed
-    where to_ms > {{ epoch_ms(window_starts_at()) }}
+    select
+        station_id,
+        execution,
+        mode,
+        fault_code,
+        from_ms,
+        case when to_ms > first_ms then first_ms else to_ms end as to_ms
+    from filed
+    where
+        to_ms > {{ epoch_ms(window_starts_at()) }} - {{ look_back_ms }}
+        and (first_ms is null or from_ms < first_ms)
 ),
 
 intervals as (
@@ -122,6 +137,7 @@ samples as (
         station_id,
         measurement,
         at_ms,
+        2 as origin,
         row_number() over (
             partition by station_id, measurement order by at_ms asc, place asc, observed_at asc, sequence asc
         ) as nth,
@@ -132,6 +148,7 @@ samples as (
         intervals.station_id,
         edges.measurement,
         case when edges.is_start = 1 then intervals.from_ms else intervals.to_ms end as at_ms,
+        1 as origin,
         2 * row_number() over (
             partition by intervals.station_id, edges.measurement, edges.is_start order by intervals.from_ms asc
         ) + 1 - edges.is_start as nth,
@@ -148,7 +165,7 @@ samples as (
 followed as (
     select
         *,
-        lead(at_ms) over (partition by station_id, measurement order by at_ms asc, nth asc) as next_ms
+        lead(at_ms) over (partition by station_id, measurement order by at_ms asc, origin asc, nth asc) as next_ms
     from samples
 ),
 
@@ -158,15 +175,36 @@ last_of_instant as (
         measurement,
         at_ms,
         known_value,
+        next_ms,
         lag(coalesce(known_value, '')) over (partition by station_id, measurement order by at_ms asc) as value_before
     from followed
     where next_ms is null or next_ms > at_ms
+),
+
+periods as (
+    {{ close_periods() }}
+),
+
+shifts as (
+    select {{ epoch_ms("starts_at") }} as starts_ms from periods
+),
+
+{# A close of the shift alone knows no other: so the last one before its start is kept, though it tells nothing new. #}
+last_before_a_shift as (
+    select distinct
+        told.station_id,
+        told.measurement,
+        told.at_ms
+    from last_of_instant as told
+    inner join shifts on told.at_ms < shifts.starts_ms and (told.next_ms is null or told.next_ms >= shifts.starts_ms)
 )
 
 select
-    station_id,
-    measurement,
-    at_ms,
-    known_value
-from last_of_instant
-where value_before is null or value_before <> coalesce(known_value, '')
+    told.station_id,
+    told.measurement,
+    told.at_ms,
+    told.known_value
+from last_of_instant as told
+left join last_before_a_shift as kept
+    on told.station_id = kept.station_id and told.measurement = kept.measurement and told.at_ms = kept.at_ms
+where told.value_before is null or told.value_before <> coalesce(told.known_value, '') or kept.station_id is not null

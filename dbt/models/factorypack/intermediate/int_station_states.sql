@@ -2,33 +2,34 @@
 {%- set overlays = {
     "orders": [["order", "'open'"], ["order_id", "spans.order_id"], ["product_id", "spans.product_id"]],
     "interruptions": [["interruption", "'interrupted'"]],
-    "parts": [["shift", "spans.shift_id"]],
+    "parts": [["part", "spans.shift_id"]],
     "breaks": [["break", "spans.break_name"]],
     "planned_stops": [["planned_stop", "spans.reason_code"]],
     "reason_corrections": [["reason_correction", "spans.new_value"]],
     "state_corrections": [["state_correction", "spans.new_value"]],
 } -%}
 {%- set kinds = [
-    "execution", "mode", "fault_code", "order", "order_id", "product_id", "interruption", "shift", "break", "planned_stop",
+    "execution", "mode", "fault_code", "order", "order_id", "product_id", "interruption", "part", "break", "planned_stop",
     "reason_correction", "state_correction",
 ] -%}
-{%- set by_time = "partition by station_id order by at_ms asc, place asc, kind asc" -%}
+{%- set by_time = "partition by station_id, shift_id order by at_ms asc, place asc, kind asc" -%}
+{%- set by_measurement = "partition by station_id, measurement order by at_ms asc, place asc" -%}
+{%- set look_back_ms = (var("ot_look_back_h") * 3600000) | int -%}
 with stations as (
     select * from {{ ref('int_stations') }}
     where calendar = '{{ var("calendar") }}'
 ),
 
-bounds as (
-    select
-        {{ epoch_ms(window_starts_at()) }} as starts_ms,
-        {{ epoch_ms(window_ends_at()) }} as ends_ms
+periods as (
+    {{ close_periods() }}
 ),
 
 shifts as (
     select
         shift_id,
-        starts_ms
-    from {{ ref('int_shifts') }}
+        {{ epoch_ms("starts_at") }} as starts_ms,
+        {{ epoch_ms("ends_at") }} as ends_ms
+    from periods
 ),
 
 reasons as (
@@ -127,21 +128,94 @@ state_corrections as (
     where what = 'state'
 ),
 
-{# What begins or ends, at which millisecond; of one millisecond the ends come first. An empty value is none. #}
-events as (
+samples as (
     select
         samples.station_id,
+        samples.measurement,
         samples.at_ms,
-        1 as place,
-        samples.measurement as kind,
-        coalesce(samples.known_value, '') as new_value
+        coalesce(samples.known_value, '') as known_value
     from {{ ref('int_station_samples') }} as samples
     inner join stations on samples.station_id = stations.station_id
+),
+
+told_ones as (
+    select distinct
+        station_id,
+        measurement
+    from samples
+),
+
+with_starts as (
+    select
+        station_id,
+        measurement,
+        at_ms,
+        1 as place,
+        known_value,
+        cast(null as varchar) as shift_id
+    from samples
+    union all
+    select
+        told_ones.station_id,
+        told_ones.measurement,
+        shifts.starts_ms as at_ms,
+        0 as place,
+        cast(null as varchar) as known_value,
+        shifts.shift_id
+    from shifts
+    cross join told_ones
+),
+
+with_standing as (
+    select
+        *,
+        {{ last_known("case when place = 1 then at_ms end", by_measurement) }} as standing_ms,
+        {{ last_known("known_value", by_measurement) }} as standing_value
+    from with_starts
+),
+
+{# A shift knows what was told in it, and the last that was told before; so it comes out the same whatever is closed with it. #}
+samples_of_shifts as (
+    select
+        shift_id,
+        station_id,
+        measurement,
+        standing_ms as at_ms,
+        standing_value as known_value
+    from with_standing
+    where place = 0 and standing_ms >= at_ms - {{ look_back_ms }}
+    union all
+    select
+        shifts.shift_id,
+        samples.station_id,
+        samples.measurement,
+        samples.at_ms,
+        samples.known_value
+    from samples
+    inner join shifts on samples.at_ms >= shifts.starts_ms and samples.at_ms < shifts.ends_ms
+),
+
+{# What begins or ends, at which millisecond; of one millisecond the ends come first. An empty value is none. What was in
+    force before the shift is taken to have been so for as long as anything is known. #}
+events as (
+    select
+        shift_id,
+        station_id,
+        at_ms,
+        1 as place,
+        measurement as kind,
+        known_value as new_value
+    from samples_of_shifts
     {% for overlay, columns in overlays.items() %}
         union all
         select
+            shifts.shift_id,
             spans.station_id,
-            case when edges.is_start = 1 then spans.from_ms else spans.to_ms end as at_ms,
+            case
+                when edges.is_start = 0 then spans.to_ms
+                when spans.from_ms {{ "<=" if overlay == "interruptions" else "<" }} shifts.starts_ms then shifts.starts_ms - {{ look_back_ms }}
+                else spans.from_ms
+            end as at_ms,
             edges.is_start as place,
             edges.kind,
             case
@@ -151,12 +225,15 @@ events as (
                 {%- endfor %}
             end as new_value
         from {{ overlay }} as spans
+        inner join shifts on
+            {% if overlay == "parts" %}spans.shift_id = shifts.shift_id{% else %}spans.from_ms < shifts.ends_ms and spans.to_ms > shifts.starts_ms{% endif %}
         cross join {{ factorypack_edges("kind", columns | map("first")) }}
     {% endfor %}
 ),
 
 in_force as (
     select
+        shift_id,
         station_id,
         at_ms as from_ms,
         {%- for kind in kinds %}
@@ -168,9 +245,12 @@ in_force as (
 
 pieces as (
     select
+        in_force.shift_id,
         in_force.station_id,
         in_force.from_ms,
         in_force.to_ms,
+        shifts.starts_ms,
+        shifts.ends_ms,
         stations.line_id,
         stations.vocabulary,
         stations.micro_stop_ms,
@@ -180,8 +260,8 @@ pieces as (
         case when stations.has_orders and coalesce(in_force.last_order, '') = '' then 'none' else 'open' end as order_state
     from in_force
     inner join stations on in_force.station_id = stations.station_id
-    cross join bounds
-    where in_force.to_ms > in_force.from_ms and in_force.from_ms < bounds.ends_ms
+    inner join shifts on in_force.shift_id = shifts.shift_id
+    where in_force.to_ms > in_force.from_ms and in_force.from_ms < shifts.ends_ms
 ),
 
 {# A corrected state is a category, or a state in the station's own words. #}
@@ -254,7 +334,7 @@ with_standstill as (
     select
         *,
         case
-            when category_by_state = lag(category_by_state) over (partition by station_id order by from_ms asc) then 0
+            when category_by_state = lag(category_by_state) over (partition by station_id, shift_id order by from_ms asc) then 0
             else 1
         end as is_other_state
     from by_state
@@ -264,7 +344,7 @@ numbered_standstills as (
     select
         *,
         sum(is_other_state) over (
-            partition by station_id order by from_ms asc rows between unbounded preceding and current row
+            partition by station_id, shift_id order by from_ms asc rows between unbounded preceding and current row
         ) as standstill
     from with_standstill
 ),
@@ -274,8 +354,8 @@ with_fault as (
     select
         *,
         coalesce(
-            {{ last_known("raised_fault", "partition by station_id, standstill order by from_ms asc") }},
-            {{ last_known("raised_fault", "partition by station_id, standstill order by from_ms desc") }}
+            {{ last_known("raised_fault", "partition by station_id, shift_id, standstill order by from_ms asc") }},
+            {{ last_known("raised_fault", "partition by station_id, shift_id, standstill order by from_ms desc") }}
         ) as fault_code
     from numbered_standstills
 ),
@@ -300,7 +380,7 @@ with_change as (
     select
         *,
         case
-            when base_category = lag(base_category) over (partition by station_id order by from_ms asc) then 0
+            when base_category = lag(base_category) over (partition by station_id, shift_id order by from_ms asc) then 0
             else 1
         end as is_change
     from by_reason
@@ -310,7 +390,7 @@ numbered_runs as (
     select
         *,
         sum(is_change) over (
-            partition by station_id order by from_ms asc rows between unbounded preceding and current row
+            partition by station_id, shift_id order by from_ms asc rows between unbounded preceding and current row
         ) as run_number
     from with_change
 ),
@@ -318,8 +398,8 @@ numbered_runs as (
 with_run as (
     select
         *,
-        min(from_ms) over (partition by station_id, run_number) as run_from_ms,
-        max(to_ms) over (partition by station_id, run_number) as run_to_ms
+        min(from_ms) over (partition by station_id, shift_id, run_number) as run_from_ms,
+        max(to_ms) over (partition by station_id, shift_id, run_number) as run_to_ms
     from numbered_runs
 ),
 
@@ -327,8 +407,8 @@ judged as (
     select
         with_run.station_id,
         with_run.line_id,
-        with_run.at_shift as shift_id,
-        shifts.starts_ms as shift_starts_ms,
+        with_run.shift_id,
+        with_run.starts_ms as shift_starts_ms,
         with_run.from_ms,
         with_run.to_ms,
         with_run.told_execution as execution,
@@ -344,9 +424,9 @@ judged as (
             when with_run.at_break is not null or with_run.at_planned_stop is not null then 'planned'
             else with_run.base_category
         end as category,
-        with_run.run_to_ms >= bounds.ends_ms as is_open,
+        with_run.run_to_ms >= with_run.ends_ms as is_open,
         with_run.base_category = 'delay'
-        and with_run.run_to_ms < bounds.ends_ms
+        and with_run.run_to_ms < with_run.ends_ms
         and with_run.run_to_ms - with_run.run_from_ms < with_run.micro_stop_ms as is_micro_stop,
         coalesce(with_run.at_planned_stop, with_run.at_break) as planned_reason,
         coalesce(with_run.known_reason, with_run.at_reason_correction) as corrected_reason,
@@ -354,8 +434,7 @@ judged as (
         coalesce(with_run.known_reason, with_run.fault_code) as machine_reason,
         with_run.fault_code is not null as is_fault
     from with_run
-    inner join shifts on with_run.at_shift = shifts.shift_id
-    cross join bounds
+    where with_run.at_part is not null
 ),
 
 reasoned as (
@@ -455,9 +534,9 @@ select
     mode,
     reason_code,
     reason_source,
-    run_from_ms,
     run_to_ms,
     is_open,
+    case when run_from_ms = shift_starts_ms - {{ look_back_ms }} then shift_starts_ms else run_from_ms end as run_from_ms,
     to_ms - from_ms as duration_ms,
     coalesce(order_id, 'none') as order_id,
     coalesce(product_id, 'none') as product_id,

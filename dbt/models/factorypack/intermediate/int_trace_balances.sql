@@ -1,6 +1,6 @@
 with moved as (
     select * from {{ ref('stg_mes__lot_transformations') }}
-    where calendar = '{{ var("calendar") }}' and happened_at < {{ window_ends_at() }}
+    where calendar = '{{ var("calendar") }}'
 ),
 
 summed as (

@@ -3,6 +3,7 @@ with known as (
         serial as item_id,
         'unit' as item_kind,
         product_id,
+        {{ epoch_ms("made_at") }} as known_ms,
         1 as place
     from {{ ref('stg_mes__serials') }}
     union all
@@ -10,6 +11,7 @@ with known as (
         lot_id as item_id,
         'lot' as item_kind,
         product_id,
+        {{ epoch_ms("created_at") }} as known_ms,
         2 as place
     from {{ ref('stg_mes__lots') }}
 ),
@@ -24,6 +26,7 @@ numbered as (
 select
     item_id,
     item_kind,
-    product_id
+    product_id,
+    known_ms
 from numbered
 where nth = 1

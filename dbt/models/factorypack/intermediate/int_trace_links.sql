@@ -27,9 +27,7 @@ assembled as (
         components.assembled_at as linked_at
     from {{ ref('stg_mes__component_genealogy') }} as components
     left join stations on components.station_id = stations.station_id
-    where
-        components.assembled_at < {{ window_ends_at() }}
-        and (stations.calendar = '{{ var("calendar") }}' or stations.calendar is null)
+    where stations.calendar = '{{ var("calendar") }}' or stations.calendar is null
 ),
 
 {# Of a transformation, one row an item and direction. #}
@@ -44,7 +42,7 @@ moved as (
         max(unit) as unit,
         max(happened_at) as happened_at
     from {{ ref('stg_mes__lot_transformations') }}
-    where calendar = '{{ var("calendar") }}' and happened_at < {{ window_ends_at() }}
+    where calendar = '{{ var("calendar") }}'
     group by transformation_id, movement, kind, item_id
 ),
 
@@ -112,11 +110,16 @@ select
     links.declared_loss,
     links.station_id,
     links.linked_at,
+    {{ epoch_ms("links.linked_at") }} as linked_ms,
     coalesce(inputs.item_kind, 'unknown') as input_kind,
     coalesce(links.input_product_id, inputs.product_id) as input_product_id,
     coalesce(outputs.item_kind, 'unknown') as output_kind,
     coalesce(links.output_product_id, outputs.product_id) as output_product_id,
-    {{ epoch_ms("links.linked_at") }} as linked_ms
+    case
+        when outputs.known_ms <= {{ epoch_ms("links.linked_at") }} then {{ epoch_ms("links.linked_at") }}
+        when outputs.known_ms <= {{ epoch_ms("links.linked_at") }} + {{ trace_wait_ms() }} then outputs.known_ms
+        else {{ epoch_ms("links.linked_at") }} + {{ trace_wait_ms() }}
+    end as told_ms
 from links
 left join items as inputs on links.input_id = inputs.item_id
 left join items as outputs on links.output_id = outputs.item_id

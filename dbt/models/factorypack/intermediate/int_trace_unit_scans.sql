@@ -41,7 +41,7 @@ of_orders as (
             expected.line_id = orders.line_id
             and {{ epoch_ms("orders.ended_at") }} >= shifts.from_ms
             and {{ epoch_ms("orders.ended_at") }} < shifts.to_ms
-    inner join good on orders.order_id = good.order_id
+    inner join good on orders.order_id = good.order_id and shifts.to_ms > good.made_ms
     where expected.basis = 'order_quantity'
 ),
 
@@ -52,15 +52,21 @@ units as (
 ),
 
 scanned as (
-    select distinct
+    select
         serial,
-        station_id
+        station_id,
+        min(left_ms) as first_ms
     from {{ ref('int_trace_visits') }}
     where is_known_unit
+    group by serial, station_id
 ),
 
 anywhere as (
-    select distinct serial from scanned
+    select
+        serial,
+        min(first_ms) as first_ms
+    from scanned
+    group by serial
 )
 
 select
@@ -68,9 +74,10 @@ select
     units.line_id,
     units.serial,
     routes.station_id,
-    scanned.serial is not null as is_scanned,
-    anywhere.serial is not null as is_scanned_anywhere
+    coalesce(scanned.first_ms < shifts.to_ms, false) as is_scanned,
+    coalesce(anywhere.first_ms < shifts.to_ms, false) as is_scanned_anywhere
 from units
+inner join {{ ref('int_trace_shifts') }} as shifts on units.shift_id = shifts.shift_id
 inner join {{ ref('int_trace_routes') }} as routes on units.line_id = routes.line_id and units.product_id = routes.product_id
 left join scanned on units.serial = scanned.serial and routes.station_id = scanned.station_id
 left join anywhere on units.serial = anywhere.serial

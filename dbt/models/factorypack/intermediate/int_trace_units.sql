@@ -17,6 +17,4 @@ select
 from {{ ref('stg_mes__serials') }} as serials
 left join orders on serials.order_id = orders.order_id
 left join lines on orders.line_id = lines.line_id
-where
-    serials.made_at < {{ window_ends_at() }}
-    and (lines.site = '{{ var("calendar") }}' or lines.site is null)
+where lines.site = '{{ var("calendar") }}' or lines.site is null

@@ -32,5 +32,5 @@ select
     links.linked_at,
     cycles.link_id is not null as is_on_cycle
 from links
-inner join shifts on links.linked_ms >= shifts.from_ms and links.linked_ms < shifts.to_ms
+inner join shifts on links.told_ms >= shifts.from_ms and links.told_ms < shifts.to_ms
 left join cycles on links.link_id = cycles.link_id

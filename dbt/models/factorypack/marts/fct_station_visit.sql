@@ -18,5 +18,5 @@ select
     cast(visits.visit as integer) as visit,
     visits.visit > 1 as is_revisit
 from {{ ref('int_trace_visits') }} as visits
-inner join shifts on visits.left_ms >= shifts.from_ms and visits.left_ms < shifts.to_ms
+inner join shifts on visits.told_ms >= shifts.from_ms and visits.told_ms < shifts.to_ms
 where visits.is_known_unit

@@ -7,11 +7,17 @@ visits as (
 ),
 
 scanned as (
-    select distinct
+    select
         serial,
-        station_id
+        station_id,
+        min(left_ms) as first_ms
     from visits
     where serial is not null
+    group by serial, station_id
+),
+
+shifts as (
+    select * from {{ ref('int_trace_shifts') }}
 ),
 
 links as (
@@ -38,7 +44,9 @@ found as (
         cast(null as decimal(18, 3)) as quantity
     from units
     inner join {{ ref('int_trace_routes') }} as routes on units.line_id = routes.line_id and units.product_id = routes.product_id
-    left join scanned on units.serial = scanned.serial and routes.station_id = scanned.station_id
+    inner join shifts on units.made_ms >= shifts.from_ms and units.made_ms < shifts.to_ms
+    left join scanned
+        on units.serial = scanned.serial and routes.station_id = scanned.station_id and shifts.to_ms > scanned.first_ms
     where scanned.serial is null
     union all
     select
@@ -47,10 +55,10 @@ found as (
         serial as item_id,
         line_id,
         station_id,
-        left_ms as at_ms,
+        coalesce(unknown_ms, left_ms) as at_ms,
         cast(null as decimal(18, 3)) as quantity
     from visits
-    where not is_known_unit
+    where serial is null or unknown_ms is not null
     union all
     select
         'unknown_input' as issue,
@@ -58,7 +66,7 @@ found as (
         input_id as item_id,
         cast(null as varchar) as line_id,
         station_id,
-        linked_ms as at_ms,
+        told_ms as at_ms,
         input_quantity as quantity
     from links
     where input_kind = 'unknown'
@@ -69,7 +77,7 @@ found as (
         output_id as item_id,
         cast(null as varchar) as line_id,
         station_id,
-        linked_ms as at_ms,
+        told_ms as at_ms,
         output_quantity as quantity
     from links
     where output_kind = 'unknown'
@@ -80,7 +88,7 @@ found as (
         links.output_id as item_id,
         cast(null as varchar) as line_id,
         links.station_id,
-        links.linked_ms as at_ms,
+        links.told_ms as at_ms,
         links.input_quantity as quantity
     from links
     inner join {{ ref('int_trace_cycles') }} as cycles on links.link_id = cycles.link_id
@@ -107,10 +115,6 @@ found as (
     from shipments
     left join serials on shipments.serial = serials.serial
     where serials.serial is null
-),
-
-shifts as (
-    select * from {{ ref('int_trace_shifts') }}
 ),
 
 placed as (

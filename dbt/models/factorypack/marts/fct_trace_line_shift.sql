@@ -29,11 +29,14 @@ units as (
 {# Units with a component of which nothing is known, or without any component. #}
 components as (
     select
-        output_id as serial,
-        min(case when input_kind = 'unknown' then 0 else 1 end) as is_known
-    from {{ ref('int_trace_links') }}
-    where kind = 'assembled'
-    group by output_id
+        units.shift_id,
+        units.serial,
+        min(case when links.input_kind = 'unknown' then 0 else 1 end) as is_known
+    from units
+    inner join {{ ref('int_trace_shifts') }} as shifts on units.shift_id = shifts.shift_id
+    inner join {{ ref('int_trace_links') }} as links on units.serial = links.output_id and shifts.to_ms > links.linked_ms
+    where links.kind = 'assembled'
+    group by units.shift_id, units.serial
 ),
 
 counted as (
@@ -44,7 +47,7 @@ counted as (
         sum(1 - units.is_scanned_anywhere) as never_scanned_units,
         sum(units.is_scanned * coalesce(components.is_known, 0)) as complete_units
     from units
-    left join components on units.serial = components.serial
+    left join components on units.shift_id = components.shift_id and units.serial = components.serial
     group by units.shift_id, units.line_id
 ),
 

@@ -11,9 +11,10 @@ visits as (
         visits.serial,
         visits.station_id,
         visits.entered_ms,
-        visits.left_ms
+        visits.left_ms,
+        shifts.starts_ms - {{ (var("trace_look_back_h") * 3600000) | int }} as known_from_ms
     from {{ ref('int_trace_visits') }} as visits
-    inner join shifts on visits.left_ms >= shifts.from_ms and visits.left_ms < shifts.to_ms
+    inner join shifts on visits.told_ms >= shifts.from_ms and visits.told_ms < shifts.to_ms
     where visits.is_known_unit
 ),
 
@@ -31,6 +32,7 @@ overlapping as (
             visits.station_id = stretches.station_id
             and visits.left_ms > stretches.from_ms
             and visits.entered_ms < stretches.to_ms
+            and visits.known_from_ms <= stretches.from_ms
 )
 
 select
