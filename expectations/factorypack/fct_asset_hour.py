@@ -105,7 +105,7 @@ SUITE = gx.ExpectationSuite(
             min_value=0,
             max_value=50,
             severity="warning",
-            notes="Zone D of ISO 20816-3, damage, begins at 11 mm/s at the latest; 50 is the end of the sensors' range.",
+            notes="Zone D of ISO 20816-3, damage, begins at 11 mm/s at the latest; 50 is the end of the range.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="load_pct",

@@ -116,7 +116,8 @@ def test_publishing_starts_the_scoring_of_the_drives(shop):
         if not exists("condition.asset_scores"):
             return None
         return shop.site.lake(
-            "select count(*), count(distinct (station_id, hour_started_at, method)) from lakehouse.condition.asset_scores"
+            "select count(*), count(distinct (station_id, hour_started_at, method)) "
+            "from lakehouse.condition.asset_scores"
         )[0]
 
     ((evidence,),) = shop.site.lake("select count(*) from lakehouse.factorypack.fct_asset_hour where is_evidence")
