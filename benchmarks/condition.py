@@ -1,6 +1,6 @@
 """How good the alerts are where the truth is known: false alarms per running asset-week, failures found, lead time.
 
-    python -m benchmarks.condition [--days 60] [--data ../shared/data]
+    python -m benchmarks.condition [--days 60] [--seeds 44 45 46] [--data ../shared/data]
 
 The demo plant's drives (simulated, every bearing known), and two real sets where they are at hand: a water loop whose
 valve is closed step by step (SKAB), and a machine's temperature up to its failure (NAB). Each method decides with the
@@ -94,19 +94,21 @@ def judged(trial: Trial, decided: dict[str, list[Episode]]) -> dict[str, Judged]
     return {method: judge(found, faults, trial.running_h) for method, found in decided.items()}
 
 
-def plant(days: int, stations: Sequence[str] = ()) -> Trial:
+def plant(days: int, stations: Sequence[str] = (), seed: int = 44) -> Trial:
     """The simulated plant's drives, all or some, as its historian and MES know them; it needs no service."""
     from demo import plant_hours
 
     stations = stations or plant_hours.STATION_NAMES
     first = LAST_DAY - timedelta(days=days - 1)
-    rows = plant_hours.hours(first, LAST_DAY, stations=stations)
+    rows = plant_hours.hours(first, LAST_DAY, seed, stations=stations)
     begins, ends = min(r["hour_started_at"] for r in rows), max(r["hour_ended_at"] for r in rows)
 
     def faults() -> list[Fault]:
         from demo import plant_truth
 
-        known = [one for one in plant_truth.bearings(first, LAST_DAY).to_pylist() if one["station_id"] in stations]
+        known = [
+            one for one in plant_truth.bearings(first, LAST_DAY, seed).to_pylist() if one["station_id"] in stations
+        ]
         worn = [one for one in known if one["onset_at"] and one["onset_at"] < ends and one["stopped_at"] > begins]
         return [
             Fault(
@@ -121,8 +123,9 @@ def plant(days: int, stations: Sequence[str] = ()) -> Trial:
     running_h = sum(
         row["running_share"] * ((row["hour_ended_at"] - row["hour_started_at"]) / timedelta(hours=1)) for row in rows
     )
+    name = f"demo plant (seed {seed}), {days} days, {len(stations)} drives"
     return Trial(
-        f"demo plant, {days} days, {len(stations)} drives",
+        name,
         segments(rows),
         FEATURES,
         RULES,
@@ -240,10 +243,11 @@ def shown(trial: Trial, found: dict[str, Judged]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.condition", description=__doc__.splitlines()[0])
     parser.add_argument("--days", type=int, default=60, help="days of the demo plant")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[44], help="plants; 44 is the demo's")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with skab_valve and nab_machine_temperature")
     given = parser.parse_args()
     print(f"{os.cpu_count()} cores, {machine.machine()}, scikit-learn {version('scikit-learn')}")
-    made: list[Callable[[], Trial]] = [lambda: plant(given.days)]
+    made: list[Callable[[], Trial]] = [lambda seed=seed: plant(given.days, seed=seed) for seed in given.seeds]
     for name, load in (("skab_valve", skab), ("nab_machine_temperature", nab)):
         folder = given.data / name
         if folder.is_dir():

@@ -76,7 +76,7 @@ def _of_shift(station: str, shift: Period, first: date, seed: int, every_s: int)
             "hour_started_at": started_at,
             "hour_ended_at": ended_at,
             "is_evidence": bool(is_steady),
-            "product_id": products.pop() if len(products) == 1 else None,
+            "product_id": str(products.pop()) if len(products) == 1 else None,
             "running_share": float(running[hour].mean()),
             "renewed_by": renewed[-1] if renewed else None,
             **{name: float(row.mean()) if len(mine) else None for name, row in zip(COLUMNS, shown, strict=True)},
