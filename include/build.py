@@ -212,6 +212,9 @@ def run_dbt(
         _keep_parsed(folder / "partial_parse.msgpack", kept)
 
 
+KEPT_PROJECTS = 3  # parsed ones per adapter: branches and copies that are worked on by turns
+
+
 def parsed_project(target: str = "embedded") -> Path:
     """Where the parsed project is kept: named by the content of dbt's files, so that a change is parsed anew."""
     adapter = "trino" if target == "distributed" else "duckdb"
@@ -246,11 +249,12 @@ def _keep_parsed(written: Path, kept: Path) -> None:
     if not written.is_file() or kept.is_file():
         return
     kept.parent.mkdir(parents=True, exist_ok=True)
-    for old in kept.parent.glob(f"{kept.name.rsplit('-', 1)[0]}-*.msgpack"):
-        old.unlink(missing_ok=True)
     fresh = kept.with_name(f"{kept.name}.{os.getpid()}")
     shutil.copyfile(written, fresh)
     fresh.replace(kept)
+    found = kept.parent.glob(f"{kept.name.rsplit('-', 1)[0]}-*.msgpack")
+    for old in sorted(found, key=lambda path: path.stat().st_mtime)[:-KEPT_PROJECTS]:
+        old.unlink(missing_ok=True)
 
 
 def _results(outcome: "dbtRunnerResult", close: "Close", by: Engine) -> list[ModelResult]:

@@ -16,6 +16,13 @@ os.environ["HNAI_PROFILE"] = "distributed" if IS_CLUSTER else "embedded"
 if IS_CLUSTER:
     os.environ.setdefault("HNAI_CLUSTER__COMMIT_EVERY_S", "1")  # so that nobody waits long for Kafka Connect's sink
 STATE_DIR, PORT_SHIFT = testing.reserve()  # before anything imports include.settings
+PARSED = Path(__file__).parents[1] / ".pytest_cache" / "dbt"  # dbt's parsed projects, by content: half a minute each
+
+
+def pytest_configure() -> None:
+    PARSED.mkdir(parents=True, exist_ok=True)
+    (STATE_DIR / "tmp").mkdir()
+    (STATE_DIR / "tmp" / "dbt").symlink_to(PARSED)
 
 
 def pytest_unconfigure() -> None:

@@ -1,14 +1,12 @@
 """Airflow on an empty database of its own, for tests that load DAGs."""
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from include.build import run_dbt
 from include.settings import ROOT
 
 HOME = Path(tempfile.mkdtemp(prefix="hnai-airflow-"))
@@ -35,14 +33,6 @@ def dag_bag():
 @pytest.fixture(scope="session")
 def manifest(tmp_path_factory) -> dict:
     """dbt's manifest of the whole project, parsed without a connection."""
-    target = tmp_path_factory.mktemp("dbt")
-    done = subprocess.run(
-        [Path(sys.executable).with_name("dbt"), "parse", "--project-dir", ROOT / "dbt", "--profiles-dir", ROOT / "dbt"]
-        + ["--target-path", target, "--log-path", target],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
-    return json.loads((target / "manifest.json").read_text())
+    outcome = run_dbt(["parse"], None, tmp_path_factory.mktemp("dbt"))
+    assert outcome.success, outcome.exception
+    return outcome.result.writable_manifest().to_dict()

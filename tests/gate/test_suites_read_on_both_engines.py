@@ -68,14 +68,14 @@ def test_both_engines_get_the_functions_that_suites_may_use():
     assert OURS == set(rows_trino.FUNCTIONS) == set(re.findall(r"macro (\w+)\(", rows.FUNCTIONS))
 
 
-def test_trino_s_parser_takes_every_suite_with_all_that_it_reads(jars):  # noqa: F811
+def test_trino_s_parser_takes_every_suite_with_all_that_it_reads(refusals):  # noqa: F811
     asked = {}
     for suite in SUITES:
         relations = Relations(a_close(suite.pack), "trino", lambda identifier: True)
         sql = suite.rows or relations.window_of(suite)
         asked[f"{suite.pack}.{suite.table}"] = rows_trino.statement(sql, relations.named_in(sql, ()))
 
-    wrong = dict(zip(asked, refusals(jars, list(asked.values())), strict=True))
+    wrong = dict(zip(asked, refusals(list(asked.values())), strict=True))
     assert {name: said for name, said in wrong.items() if said} == {}
 
 
