@@ -207,6 +207,32 @@ def test_after_a_closed_alert_the_station_holds_off(published):
     assert opened[1:] == [START + 85 * H]  # 24 hours after it was closed
 
 
+def test_what_is_withdrawn_from_the_mart_has_no_scores(published):
+    all_steps()
+    publish(WORN[10:])  # the first shift was rolled back
+    all_steps()
+
+    assert min(one["hour_started_at"] for one in rows()["scores"]) == START + 10 * H
+    publish([{**row(0, 1.0), "is_evidence": False, "regime": "standstill"}])
+    all_steps()
+    assert rows()["scores"] == []
+
+
+def test_a_baseline_that_ended_long_ago_keeps_its_scores(published):
+    old = [row(n, 1.5) for n in range(40)]
+    later = 24 * (run.RULES.rescored_days + 10)
+    new = [row(later + n, 1.5, renewed_by="WO-1") for n in range(40)]
+    publish([*old, *new])
+    all_steps()
+    before = rows()["scores"]
+    publish([*(row(n, 1.6) for n in range(40)), *new, row(later + 40, 1.5, renewed_by="WO-1")])
+    all_steps()
+
+    after = rows()["scores"]
+    assert after[: len(before)] == before and len(after) == len(before) + 6
+    assert min(one["hour_started_at"] for one in after) == START
+
+
 def test_nothing_published_is_nothing_to_do(lake_platform):
     publish([{**row(0, 1.0), "is_evidence": False, "regime": "standstill"}])
     all_steps()

@@ -47,6 +47,7 @@ class Rules:
     confirm_n: int = 6  # the last ones: a candidate is confirmed then
     subsided_h: int = 24  # hours in a row without an exceedance after which an alert has subsided
     hold_off_h: int = 24  # hours after an alert ended in which no new one is opened
+    rescored_days: int = 90  # a baseline that ended longer before the newest hour keeps the scores that it has
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -12,12 +12,14 @@ again at its commit, so a copy that was lost and came back writes nothing beside
 import json
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual
+from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual
+from pyiceberg.table import Table
 
 from include import lakehouse
 from include.catalog import calendars
@@ -127,15 +129,24 @@ def _score(calendar: str, lease: Lease, holder: str) -> int:
     if not found and not lakehouse.exists(SCORES):
         return 0
     _train(calendar, found, snapshot, lease, holder)
-    rows = [{"pack": PACK, "calendar": calendar, **as_row(one)} for one in scores(found, _models(calendar))]
-    new = pa.Table.from_pylist(rows, schema=SCHEMA)
+    models = _models(calendar)
+    mine = And(EqualTo("pack", PACK), EqualTo("calendar", calendar))
     for _ in range(TRIES):
         target = lakehouse.ensure_table(
             SCORES, SCHEMA, partition_by=[("calendar", "identity"), ("production_date", "month")]
         )
-        mine = And(EqualTo("pack", PACK), EqualTo("calendar", calendar))
-        standing = lakehouse.conform(target.scan(row_filter=mine).to_arrow(), target).sort_by(ORDER)
-        changed = first_difference(standing.to_pylist(), lakehouse.conform(new, target).to_pylist())
+        scored = _scored(target, mine)
+        live = live_segments(found, set(scored))
+        kept = {one.key for one in found} - {one.key for one in live}
+        said = [{"pack": PACK, "calendar": calendar, **as_row(one)} for one in scores(live, models)]
+        new = lakehouse.conform(pa.Table.from_pylist(said, schema=SCHEMA), target)
+        starts = [first for key, first in scored.items() if key not in kept] + [one["hour_started_at"] for one in said]
+        if not starts:
+            return 0
+        since = And(mine, GreaterThanOrEqual("hour_started_at", min(starts).isoformat()))
+        standing = lakehouse.conform(target.scan(row_filter=since).to_arrow(), target)
+        new, standing = pa.concat_tables([new, _of(standing, kept)]).sort_by(ORDER), standing.sort_by(ORDER)
+        changed = first_difference(standing, new)
         if changed is None:
             return 0
         window = And(mine, GreaterThanOrEqual("hour_started_at", changed.isoformat()))
@@ -151,31 +162,62 @@ def _score(calendar: str, lease: Lease, holder: str) -> int:
 
 
 ORDER = [("hour_started_at", "ascending"), ("station_id", "ascending"), ("method", "ascending")]
+KEY = ("station_id", "baseline_id", "product_id")
 
 
-def first_difference(standing: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> datetime | None:
+def live_segments(found: Sequence[Segment], scored: set[tuple[str, str, str]]) -> list[Segment]:
+    """The segments that are scored again: those not scored yet, and those with hours of the last `rescored_days`."""
+    newest = max((one.hours[-1].started_at for one in found), default=None)
+    horizon = timedelta(days=RULES.rescored_days)
+    return [one for one in found if one.key not in scored or one.hours[-1].started_at >= newest - horizon]
+
+
+def _scored(target: Table, mine: BooleanExpression) -> dict[tuple[str, str, str], datetime]:
+    """The segments that have scores, and the start of their first hour."""
+    rows = target.scan(row_filter=mine, selected_fields=(*KEY, "hour_started_at")).to_arrow()
+    firsts = rows.group_by(list(KEY)).aggregate([("hour_started_at", "min")]).to_pylist()
+    return {tuple(row[name] for name in KEY): row["hour_started_at_min"] for row in firsts}
+
+
+def _of(rows: pa.Table, keys: set[tuple[str, str, str]]) -> pa.Table:
+    """The rows of these segments."""
+    if not keys:
+        return rows.slice(0, 0)
+    columns = zip(*(rows[name].to_pylist() for name in KEY), strict=True)
+    return rows.filter(pa.array([key in keys for key in columns], pa.bool_()))
+
+
+def first_difference(standing: pa.Table, new: pa.Table) -> datetime | None:
     """The start of the first hour in which two lists of scores differ, both in order of time; None where none does."""
-    for old, now in zip(standing, new, strict=False):
-        if old != now:
-            return min(old["hour_started_at"], now["hour_started_at"])
-    longer = max(standing, new, key=len)
-    shorter = min(len(standing), len(new))
-    return longer[shorter]["hour_started_at"] if len(longer) > shorter else None
+    shared = min(standing.num_rows, new.num_rows)
+    same = pa.array(np.ones(shared, dtype=bool))
+    for name in new.column_names:
+        a, b = (table[name].slice(0, shared).combine_chunks() for table in (standing, new))
+        equal = pc.fill_null(pc.equal(a, b), False)
+        same = pc.and_(same, pc.or_(equal, pc.and_(pc.is_null(a), pc.is_null(b))))
+    at = pc.index(same, False).as_py()
+    if at < 0:
+        if standing.num_rows == new.num_rows:
+            return None
+        at = shared
+    starts = [table["hour_started_at"][at].as_py() for table in (standing, new) if table.num_rows > at]
+    return min(starts)
 
 
 def _alert(calendar: str, lease: Lease, holder: str) -> list[dict[str, Any]]:
     if not lakehouse.exists(SCORES):
         return []
-    mine = And(EqualTo("pack", PACK), EqualTo("calendar", calendar))
-    rows = lakehouse.table(SCORES).scan(row_filter=mine).to_arrow().sort_by(ORDER).to_pylist()
+    target, mine = lakehouse.table(SCORES), And(EqualTo("pack", PACK), EqualTo("calendar", calendar))
+    votes = target.scan(row_filter=And(mine, EqualTo("method", VOTE))).to_arrow().sort_by(ORDER).to_pylist()
+    exceeding = target.scan(row_filter=And(mine, EqualTo("exceeds", True))).to_arrow().sort_by(ORDER).to_pylist()
     events = events_of(calendar)
     closed = life.closings(events)
     told = []
-    for station in sorted({row["station_id"] for row in rows}):
-        verdicts = [verdict(row) for row in rows if row["station_id"] == station and row["method"] == VOTE]
+    for station in sorted({row["station_id"] for row in votes}):
+        verdicts = [verdict(row) for row in votes if row["station_id"] == station]
         told += episodes(verdicts, closings=closed.get(station, ()))
     told.sort(key=lambda one: (one.opened_at, one.station_id))
-    new = life.missing(told, events, evidence_of(rows))
+    new = life.missing(told, events, evidence_of(exceeding))
     with lease.guard():
         record("asset_alerts", [{"pack": PACK, "calendar": calendar, "run_id": holder, **event} for event in new])
     return new
