@@ -73,6 +73,9 @@ def score(method: str, parameters: Parameters, training: np.ndarray, values: np.
     return Scored(statistic, np.where(is_known, leading.argmax(axis=1), -1))
 
 
+# Of standardised hours, each method's statistic as a share of its limit: a column a feature, or a statistic.
+
+
 def _every_h(base: Baseline, rules: Rules) -> tuple[float, float]:
     """The run length of one feature's chart, and how much wider its limit is since the baseline is an estimate."""
     is_two_sided = rules.direction == "both"
@@ -81,27 +84,27 @@ def _every_h(base: Baseline, rules: Rules) -> tuple[float, float]:
     return every_h, uncertainty(base.hours, 1 / every_h / (2 if is_two_sided else 1))
 
 
-def _robust_z(u, base, parameters, training, rules):
+def _robust_z(u: np.ndarray, base: Baseline, parameters: Parameters, training: np.ndarray, rules: Rules) -> np.ndarray:
     every_h, wider = _every_h(base, rules)
     both = rules.direction == "both"
     return charts.shewhart(u, both) / (charts.shewhart_limit(every_h, both) * wider)
 
 
-def _ewma(u, base, parameters, training, rules):
+def _ewma(u: np.ndarray, base: Baseline, parameters: Parameters, training: np.ndarray, rules: Rules) -> np.ndarray:
     every_h, wider = _every_h(base, rules)
     both, weight = rules.direction == "both", rules.ewma_weight
     clipped = np.clip(u / wider, -rules.clip, rules.clip)
     return charts.ewma(clipped, weight, both) / charts.ewma_limit(every_h, weight, both)
 
 
-def _cusum(u, base, parameters, training, rules):
+def _cusum(u: np.ndarray, base: Baseline, parameters: Parameters, training: np.ndarray, rules: Rules) -> np.ndarray:
     every_h, wider = _every_h(base, rules)
     both, slack = rules.direction == "both", rules.cusum_slack
     clipped = np.clip(u / wider, -rules.clip, rules.clip)
     return charts.cusum(clipped, slack, both) / charts.cusum_limit(every_h, slack, both)
 
 
-def _pca(u, base, parameters, training, rules):
+def _pca(u: np.ndarray, base: Baseline, parameters: Parameters, training: np.ndarray, rules: Rules) -> np.ndarray:
     if "axes" not in parameters:
         return np.full((len(u), 2), np.nan)
     columns = parameters["features"]
@@ -137,7 +140,9 @@ def _learn_pca(u: np.ndarray, base: Baseline, rules: Rules) -> Parameters:
     }
 
 
-def _isolation_forest(u, base, parameters, training, rules):
+def _isolation_forest(
+    u: np.ndarray, base: Baseline, parameters: Parameters, training: np.ndarray, rules: Rules
+) -> np.ndarray:
     columns = parameters["features"]
     if not columns:
         return np.full((len(u), 1), np.nan)
