@@ -73,15 +73,15 @@ def score(method: str, parameters: Parameters, training: np.ndarray, values: np.
     return Scored(statistic, np.where(is_known, leading.argmax(axis=1), -1))
 
 
-# Of standardised hours, each method's statistic as a share of its limit: a column a feature, or a statistic.
-
-
 def _every_h(base: Baseline, rules: Rules) -> tuple[float, float]:
     """The run length of one feature's chart, and how much wider its limit is since the baseline is an estimate."""
     is_two_sided = rules.direction == "both"
     features = max(int((~np.isnan(base.center)).sum()), 1)
     every_h = float(rules.false_alarm_every_h * features)
     return every_h, uncertainty(base.hours, 1 / every_h / (2 if is_two_sided else 1))
+
+
+# Below, by method: of standardised hours the statistic as a share of its limit, a column a feature or a statistic.
 
 
 def _robust_z(u: np.ndarray, base: Baseline, parameters: Parameters, training: np.ndarray, rules: Rules) -> np.ndarray:
