@@ -5,13 +5,12 @@ older stream left behind.
 """
 
 import json
-import os
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from typing import TypeVar
 
 from confluent_kafka import (
     OFFSET_INVALID,
@@ -26,15 +25,19 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from include.errors import LandingError
 from include.settings import settings
 
+T = TypeVar("T")
 TIMEOUT_S = 20.0
 _QUIET = {"log_level": 0, "error_cb": lambda _: None}
 _HOUR_MS = 3_600_000
 _STEP = 2_000  # transactions that are looked through at once, from the newest backwards
 WAKE_S = 0.2
-_NO_LEADER_YET = (
+_NOT_YET = (  # a topic made just now, or a broker that has just come back
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
 )
 
 
@@ -84,9 +87,10 @@ def ensure_topics(source: str, epoch: int) -> bool:
         control_topic(source, epoch): {},
     }
     with _explained():
-        have = _admin().list_topics(timeout=TIMEOUT_S).topics
+        admin = _admin()
+        have = admin.list_topics(timeout=TIMEOUT_S).topics
         new = [NewTopic(name, 1, -1, config=config) for name, config in wanted.items() if name not in have]
-        for made in _admin().create_topics(new, request_timeout=TIMEOUT_S).values() if new else ():
+        for made in admin.create_topics(new, request_timeout=TIMEOUT_S).values() if new else ():
             try:
                 made.result()
             except KafkaException as error:
@@ -96,9 +100,7 @@ def ensure_topics(source: str, epoch: int) -> bool:
             if _place(of, topic) is None:
                 if _end(topic):
                     return False
-                asked = [ConsumerGroupTopicPartitions(of, [TopicPartition(topic, 0, 0)])]
-                for done in _admin().alter_consumer_group_offsets(asked, request_timeout=TIMEOUT_S).values():
-                    done.result()
+                _patiently(lambda of=of, topic=topic: _put(of, topic))
     return True
 
 
@@ -116,22 +118,45 @@ def _committer(source: str, epoch: int) -> tuple[str, str]:
 
 
 def _place(of: str, topic: str) -> int | None:
-    asked = [ConsumerGroupTopicPartitions(of, [TopicPartition(topic, 0)])]
-    for answer in _admin().list_consumer_group_offsets(asked, request_timeout=TIMEOUT_S).values():
-        for found in answer.result().topic_partitions:
-            if found.error is None and found.offset != OFFSET_INVALID:
-                return found.offset
-    return None
+    """A consumer group's place in a topic, None where it has none.
+
+    Not asked of an admin client, which may hang for good once its broker has died and come back.
+    """
+    consumer = Consumer({"bootstrap.servers": settings.kafka_brokers, "group.id": of, **_QUIET})
+    try:
+        (found,) = _patiently(lambda: consumer.committed([TopicPartition(topic, 0)], timeout=TIMEOUT_S))
+    finally:
+        consumer.close()
+    return None if found.error or found.offset == OFFSET_INVALID else found.offset
+
+
+def _put(of: str, topic: str) -> None:
+    """Put a consumer group's place at the beginning of a topic."""
+    admin = _admin()
+    asked = [ConsumerGroupTopicPartitions(of, [TopicPartition(topic, 0, 0)])]
+    for done in admin.alter_consumer_group_offsets(asked, request_timeout=TIMEOUT_S).values():
+        done.result()
 
 
 def _end(topic: str) -> int:
-    """How much was ever written to a topic. One made just now may have no leader yet."""
-    at, deadline = TopicPartition(topic, 0), time.monotonic() + TIMEOUT_S
+    """How much was ever written to a topic."""
+    at = TopicPartition(topic, 0)
+
+    def ask() -> int:
+        admin = _admin()
+        return admin.list_offsets({at: OffsetSpec.latest()}, request_timeout=TIMEOUT_S)[at].result().offset
+
+    return _patiently(ask)
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """Ask again while Kafka says that it is not ready yet."""
+    deadline = time.monotonic() + TIMEOUT_S
     while True:
         try:
-            return _admin().list_offsets({at: OffsetSpec.latest()}, request_timeout=TIMEOUT_S)[at].result().offset
+            return ask()
         except KafkaException as error:
-            if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
+            if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
                 raise
             time.sleep(WAKE_S)
 
@@ -190,11 +215,7 @@ def _ends(consumer: Consumer, deadline: float) -> Iterator[int]:
 
 
 def _admin() -> AdminClient:
-    return _admin_of(os.getpid())
-
-
-@cache
-def _admin_of(pid: int) -> AdminClient:
+    """A client of its own for each question; it has to be held until the answer is there."""
     return AdminClient({"bootstrap.servers": settings.kafka_brokers, **_QUIET})
 
 

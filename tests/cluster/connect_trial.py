@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,12 +27,18 @@ class ConnectTrial(Trial):
             connect.delete("trial")
 
 
-def kill_service(name: str) -> None:
-    """Kill a service of the platform at once; its supervisor starts it again."""
+def kill_service(name: str, timeout_s: float = 60) -> None:
+    """Kill a service of the platform at once, and see its supervisor start it again."""
     from stack.leftovers import recorded
 
-    for pid in recorded(name).members():
+    killed = set(recorded(name).members())
+    assert killed, f"{name} does not run"
+    for pid in killed:
         os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + timeout_s
+    while not set(recorded(name).members()) - killed:
+        assert time.monotonic() < deadline, f"{name} was not started again"
+        time.sleep(0.1)
 
 
 @contextmanager

@@ -127,7 +127,6 @@ def _await_running() -> None:
             return False
         return True
 
-    time.sleep(1)
     _await(runs)
 
 
