@@ -150,11 +150,11 @@ def test_the_training_window_never_exceeds_its_own_limit(method):
 
 @pytest.mark.parametrize("method", VOTING)
 def test_a_sound_drive_exceeds_about_as_seldom_as_is_asked(method):
-    """80 baselines of 36 hours, 500 hours after each: 40,000 hours, so 8 excursions are asked for."""
+    """150 baselines of 36 hours, 500 hours after each: 15 excursions are asked for; some have several."""
     random, excursions = np.random.default_rng(11), 0
-    for _ in range(80):
+    for _ in range(150):
         training, hours = random.standard_normal((36, 3)), random.standard_normal((500, 3))
         exceeds = score(method, fit(method, training, [0, 0, 0], Rules()), training, hours, Rules()).exceeds
         excursions += (exceeds & ~np.concatenate([[False], exceeds[:-1]])).sum()
 
-    assert excursions <= 3 * 8
+    assert excursions <= 4 * 15
