@@ -24,7 +24,7 @@ SHIFTS, MINUTES = 9, 6
 BEGINS_AFTER = timedelta(minutes=5)  # the platform is up by then
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".hnai*", ".cluster", ".env", "__pycache__", ".*_cache", "target")
 OTHER_PACK = ("dbt/models", "dbt/seeds", "expectations")
-TARGET_S, BAR_S = 120, 300  # from the end of a shift to its publish
+BAR_S = 300  # from the end of a shift to its publish
 
 
 @pytest.fixture
@@ -61,22 +61,31 @@ def _where_it_is_morning(instant: datetime) -> tuple[str, datetime]:
     return f"Etc/GMT{-ahead:+d}" if ahead else "Etc/GMT", instant + timedelta(hours=ahead)
 
 
-def test_shifts_close_in_time_and_come_out_true_whatever_dies(project):
+def told_of(project, part: str) -> dict:
     folder, environment = project
     done = subprocess.run(
-        [sys.executable, "-m", "tests.e2e.short_shifts"],
+        [sys.executable, "-m", "tests.e2e.short_shifts", part],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
-        timeout=3 * 3600,
+        timeout=2 * 3600,
     )
     assert done.returncode == 0
-    told = json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_shifts_close_in_time_and_come_out_true_and_late_readings_restate_them(project):
+    told = told_of(project, "in_time")
 
     assert all(differs == [] for differs in told["first_versions"].values()), told
     assert max(told["seconds"].values()) < BAR_S, told
-    assert len(told["killed"]) >= 10 and {victim.split()[0] for victim in told["killed"]} == {
-        "scheduler", "task", "catalog",
-    }, told  # fmt: skip
+    assert told["doubled"] == [], told
+
+
+def test_shifts_come_out_true_whatever_dies(project):
+    told = told_of(project, "through_kills")
+
+    assert len(told["killed"]) >= 10, told
+    assert {victim.split()[0] for victim in told["killed"]} == {"scheduler", "task", "catalog"}, told
     assert told["doubled"] == [], told
