@@ -16,6 +16,7 @@ from include.ops.store import read
 from include.publish.freeze import freeze
 from include.publish.publish import publish
 from include.publish.rollback import roll_back
+from stack import parity
 from stack.parity import compared
 from tests.cluster import sample_lake
 
@@ -27,7 +28,9 @@ TELLING = {  # marts that would say nothing about the engines without rows
     ),
     "factorypack": (
         "fct_station_state", "fct_oee_station_shift", "fct_oee_order_shift", "fct_oee_site_shift", "fct_oee_accuracy",
-        "fct_downtime_shift",
+        "fct_downtime_shift", "fct_genealogy_link", "fct_unit", "fct_station_visit", "fct_visit_value",
+        "fct_trace_station_shift", "fct_trace_line_shift", "fct_lot_balance", "fct_transformation_balance",
+        "fct_trace_exception",
     ),
 }  # fmt: skip
 CORRECTED_AT, CORRECTED_OIL = 2000, Decimal("123.456789")
@@ -81,6 +84,18 @@ def test_every_mart_has_the_same_rows_on_both_engines(site, request):
     assert set(found) == {mart.name for mart in marts(close.pack)}
     assert {name: [str(d) for d in differing] for name, differing in found.items() if differing} == {}
     assert all(by_trino[name].num_rows for name in TELLING[close.pack])
+
+
+def test_the_command_of_parity_names_every_mart_and_ends_well(landed, capsys):
+    """Of the site whose figures come from a partner's file."""
+    before, day = lakehouse.catalog().list_namespaces(), str(sample_lake.NORTH_SEA[0])
+
+    assert parity.main(["--calendar", "north_sea", "--from", day]) == 0
+
+    said = capsys.readouterr().out
+    assert "Both sides give the same figures." in said
+    assert all(f"  {mart.name} " in said for mart in marts("energypack"))
+    assert lakehouse.catalog().list_namespaces() == before  # what it built is gone
 
 
 @pytest.mark.parametrize("site", ["permian", "riverside"])
