@@ -153,3 +153,19 @@ inner join standing_ones
         else cast({{ unknown_unit(unit, "condition", "factorypack_condition_value") }} as decimal(18, 6))
     end
 {%- endmacro %}
+
+
+{#- A model's confidence as sent, where it is one, to six decimals: outside of 0 to 1 it is none. -#}
+{% macro factorypack_confidence(value) -%}
+    case when {{ value }} >= 0 and {{ value }} <= 1 then cast({{ value }} as decimal(18, 6)) end
+{%- endmacro %}
+
+
+{#- The start of the hour in which something happened, counted from the start of its shift; also before it, for what happened
+    while no shift ran. All in milliseconds since 1970 UTC. -#}
+{% macro factorypack_hour_ms(at_ms, starts_ms) -%}
+    case
+        when {{ at_ms }} >= {{ starts_ms }} then {{ starts_ms }} + 3600000 * {{ whole(at_ms ~ " - " ~ starts_ms, "3600000") }}
+        else {{ starts_ms }} - 3600000 * ({{ whole(starts_ms ~ " - " ~ at_ms ~ " - 1", "3600000") }} + 1)
+    end
+{%- endmacro %}
