@@ -13,7 +13,9 @@ select
     m.hour_started_at,
     cast(m.inspected_units - m.passed_units - m.failed_units as bigint) as units_beyond_verdicts,
     cast(case when m.inspected_units >= 20 then m.first_pass_yield end as double) as first_pass_yield,
-    cast(case when m.inspections >= 20 and m.usual_units >= 100 then m.confidence_drift end as double) as confidence_drift,
+    cast(
+        case when m.inspections >= 20 and m.usual_units >= 100 then m.confidence_drift end as double
+    ) as confidence_drift,
     cast(case when m.reviewed_passes >= 20 then m.escape_ratio end as double) as escape_ratio,
     cast(case when m.reviewed_fails >= 10 then m.false_reject_ratio end as double) as false_reject_ratio
 from fct_vision_hour as m
