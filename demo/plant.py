@@ -2,7 +2,7 @@
 
     python -m demo.plant load       # create and fill the database `mes`, or catch up with the time since
     python -m demo.plant history    # the machines' readings before the mirror began, as a historian's export, taken in
-    python -m demo.plant truth      # what was true by shift and station, and of the drives' bearings, as Parquet
+    python -m demo.plant truth      # what was true by shift and station, of bearings and camera, as Parquet
     python -m demo.plant simulate   # a service: goes on catching up until SIGTERM
 
 Which plant it is and how far it was told stands in the schema `demo` of the database, which is not captured.
@@ -21,7 +21,7 @@ from threading import Event
 import psycopg
 import pyarrow.parquet as pq
 
-from demo import plant_calendar, plant_history, plant_line, plant_truth
+from demo import plant_calendar, plant_history, plant_line, plant_truth, plant_vision
 from demo.load import truth_dir
 from demo.plant_mes import Plant, shift_patterns, tables
 from demo.store import add_rows, copy_rows
@@ -36,6 +36,8 @@ MEMORY = """
 create schema if not exists demo;
 create table if not exists demo.plant (seed bigint not null, start date not null, as_of timestamptz not null);
 """
+VISION_MEMORY = "create table if not exists demo.vision (until timestamptz not null)"
+EXPORTED_EVERY = timedelta(minutes=15)
 ONE_AT_A_TIME = "select pg_advisory_xact_lock(hashtext('demo.plant'))"
 TOLD_AGAIN = timedelta(days=2)  # a row may be written down that long after what it tells of
 END = """
@@ -77,6 +79,7 @@ def fill(dsn: str, plant: Plant, as_of: datetime) -> int:
         for name, table in found.items():
             copy_rows(cursor, name, table)
         cursor.execute("truncate demo.plant")
+        cursor.execute("drop table if exists demo.vision")
         cursor.execute("insert into demo.plant values (%s, %s, %s)", [plant.seed, plant.start, as_of])
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("analyze")
@@ -104,6 +107,25 @@ def catch_up(dsn: str, as_of: datetime) -> dict[str, int]:
     return {name: count for name, count in added.items() if count}
 
 
+def deliver(dsn: str, plant: Plant, as_of: datetime, inbox: Path) -> list[Path]:
+    """Drop the camera's results since the last time: all of the past at first, afterwards every quarter of an hour.
+
+    What was dropped is noted afterwards. Killed in between, it is dropped again: each image has one key.
+    """
+    with psycopg.connect(dsn) as connection, connection.cursor() as cursor:
+        cursor.execute(ONE_AT_A_TIME)
+        cursor.execute(VISION_MEMORY)
+        found = cursor.execute("select max(until) from demo.vision").fetchone()[0]
+        after = found or plant_calendar.starts_at(plant.start)
+        until = as_of - (as_of - plant_calendar.starts_at(plant.start)) % EXPORTED_EVERY
+        if until <= after:
+            return []
+        files = plant_vision.drop(after, until, plant, inbox)
+        cursor.execute("truncate demo.vision")
+        cursor.execute("insert into demo.vision values (%s)", [until])
+    return files
+
+
 def _ensure_trace(cursor: psycopg.Cursor) -> None:
     if cursor.execute("select to_regclass('public.lots')").fetchone()[0] is None:
         cursor.execute(TRACE_SCHEMA.read_text())
@@ -114,11 +136,12 @@ def first_day(as_of: datetime, days: int) -> date:
 
 
 def write_truth(plant: Plant, as_of: datetime) -> Path:
-    """What was true of each shift that has ended, by station, and of the drives' bearings; gives the folder."""
+    """What was true of each shift that has ended, by station, of bearings and camera; gives the folder."""
     last = plant_calendar.plant_day(as_of)
     found = {
         "plant_station_shift": plant_truth.by_shift(plant.start, last, plant.seed, as_of),
         "plant_bearings": plant_truth.bearings(plant.start, last, plant.seed),
+        "plant_vision_shift": plant_vision.by_shift(plant.start, last, plant.seed, as_of),
     }
     truth_dir().mkdir(parents=True, exist_ok=True)
     for name, table in found.items():
@@ -140,7 +163,9 @@ def load(days: int, seed: int, as_of: datetime, *, is_fresh: bool) -> str:
         plant = Plant(seed, first_day(as_of, days))
         rows = fill(dsn, plant, as_of)
         said = f"The plant's MES is loaded: {len(plant_line.STATIONS)} stations since {plant.start}, {rows:,} rows."
-    write_truth(*remembered(dsn))
+    plant, told = remembered(dsn)
+    deliver(dsn, plant, told, settings.inbox_dir)
+    write_truth(plant, told)
     return said
 
 
@@ -186,6 +211,8 @@ def simulate(stop: Event) -> None:
                 continue
             if added := catch_up(dsn, datetime.now(UTC)):
                 log.info("New rows: %s", _list(added))
+            if files := deliver(dsn, *remembered(dsn), settings.inbox_dir):
+                log.info("Results of the camera dropped: %s", ", ".join(file.name for file in files))
             wait_s = 1.0
             stop.wait(ROUND_S)
         except (psycopg.Error, MissingSecret) as error:
@@ -206,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
     for verb, text in (
         ("load", "create and fill the database, or catch up"),
         ("history", "take the machines' readings of the past into ot.readings"),
-        ("truth", "write what was true by shift and station, and of the bearings"),
+        ("truth", "write what was true by shift and station, of bearings and camera"),
         ("simulate", "go on catching up until SIGTERM"),
     ):
         one = verbs.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".")

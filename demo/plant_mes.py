@@ -343,67 +343,79 @@ def _correction(stop: Stop, written: dict[str, Any], day: date, n: int) -> dict[
 def _units(rows: Rows, plant: Plant, day: date) -> plant_trace.Truth:
     """Serials of the assembly line's units with components, scans and inspections; gives what is wrong with them."""
     line = next(one for one in LINES if one.line_id == SERIAL_LINE)
-    shared = plant_line.line_day(SERIAL_LINE, day, plant.seed)
-    found = plant_line.station_day(line.pacing, day, plant.seed)
     random = np.random.default_rng([plant.seed, 300, day.toordinal()])
     missing = random.uniform(0.02, 0.06)
+    for order, n, made_at, cycle, row in units_made(line, day, plant.seed):
+        serial = serial_of(order, n)
+        status = ("good", "scrapped", "rework")[row]
+        own = {"serial": serial, "order_id": order.order_id, "product_id": order.product_id}
+        rows["serials"].append({**own, "made_at": made_at, "status": status})
+        result = ("pass", "fail", "rework")[row]
+        defect = None if row == 0 else str(random.choice(("leak", "torque", "scratch")))
+        inspected = {**own, "station_id": line.pacing}
+        rows["inspections"].append(
+            {
+                **inspected,
+                "inspection_id": f"{serial}-1",
+                "inspected_at": made_at,
+                "result": result,
+                "defect_code": defect,
+            }
+        )
+        if result == "rework":
+            rows["inspections"].append(
+                {
+                    **inspected,
+                    "inspection_id": f"{serial}-2",
+                    "inspected_at": made_at + timedelta(hours=2),
+                    "result": "pass",
+                    "defect_code": None,
+                }
+            )
+        for place, (component, quantity) in enumerate(COMPONENTS):
+            lot = f"{component}-{day:%y%m%d}-{n // 40:02d}"
+            rows["component_genealogy"].append(
+                {
+                    "genealogy_id": f"{serial}-{component}",
+                    "serial": serial,
+                    "component_serial": lot,
+                    "component_product_id": component,
+                    "quantity": quantity,
+                    "station_id": line.stations[place],
+                    "assembled_at": made_at - cycle * (3 - place),
+                }
+            )
+        for place, station in enumerate(line.stations):
+            if random.random() < missing:
+                continue
+            left_at = made_at - cycle * (3 - place)
+            rows["station_scans"].append(
+                {
+                    "scan_id": f"{serial}-{station}",
+                    "serial": serial,
+                    "station_id": station,
+                    "entered_at": left_at - cycle,
+                    "left_at": left_at,
+                }
+            )
+    return plant_trace.add(rows, plant.seed, day, line.stations)
+
+
+def serial_of(order: plant_line.Order, n: int) -> str:
+    """The serial number of an order's nth unit."""
+    return f"{order.order_id}-{n:04d}"
+
+
+def units_made(line: Line, day: date, seed: int) -> Iterator[tuple[plant_line.Order, int, datetime, timedelta, int]]:
+    """The units of a line's plant day, order by order: the order, the unit's number in it, when it was made, the ideal
+    cycle of the pacing station, and whether it was good (0), scrap (1) or to be reworked (2)."""
+    shared = plant_line.line_day(line.line_id, day, seed)
+    found = plant_line.station_day(line.pacing, day, seed)
     for order in shared.orders:
         window = found.counted[:, order.starts_s : order.ends_s + 1]
         cycle = timedelta(milliseconds=plant_line.ideal_cycle_ms(line.pacing, order.product_id))
         for n, (second, row) in enumerate(_made(window), start=1):
-            serial, made_at = f"{order.order_id}-{n:04d}", shared.starts_at + timedelta(seconds=order.starts_s + second)
-            status = ("good", "scrapped", "rework")[row]
-            own = {"serial": serial, "order_id": order.order_id, "product_id": order.product_id}
-            rows["serials"].append({**own, "made_at": made_at, "status": status})
-            result = ("pass", "fail", "rework")[row]
-            defect = None if row == 0 else str(random.choice(("leak", "torque", "scratch")))
-            inspected = {**own, "station_id": line.pacing}
-            rows["inspections"].append(
-                {
-                    **inspected,
-                    "inspection_id": f"{serial}-1",
-                    "inspected_at": made_at,
-                    "result": result,
-                    "defect_code": defect,
-                }
-            )
-            if result == "rework":
-                rows["inspections"].append(
-                    {
-                        **inspected,
-                        "inspection_id": f"{serial}-2",
-                        "inspected_at": made_at + timedelta(hours=2),
-                        "result": "pass",
-                        "defect_code": None,
-                    }
-                )
-            for place, (component, quantity) in enumerate(COMPONENTS):
-                lot = f"{component}-{day:%y%m%d}-{n // 40:02d}"
-                rows["component_genealogy"].append(
-                    {
-                        "genealogy_id": f"{serial}-{component}",
-                        "serial": serial,
-                        "component_serial": lot,
-                        "component_product_id": component,
-                        "quantity": quantity,
-                        "station_id": line.stations[place],
-                        "assembled_at": made_at - cycle * (3 - place),
-                    }
-                )
-            for place, station in enumerate(line.stations):
-                if random.random() < missing:
-                    continue
-                left_at = made_at - cycle * (3 - place)
-                rows["station_scans"].append(
-                    {
-                        "scan_id": f"{serial}-{station}",
-                        "serial": serial,
-                        "station_id": station,
-                        "entered_at": left_at - cycle,
-                        "left_at": left_at,
-                    }
-                )
-    return plant_trace.add(rows, plant.seed, day, line.stations)
+            yield order, n, shared.starts_at + timedelta(seconds=order.starts_s + second), cycle, row
 
 
 def _made(window: np.ndarray) -> Iterator[tuple[int, int]]:

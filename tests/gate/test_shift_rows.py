@@ -59,3 +59,41 @@ def test_a_count_that_gets_its_order_later_is_told_before_it_counts_twice():
         ).fetchall()
 
     assert found == [(2 * 3600,)]
+
+
+def test_a_camera_is_silent_where_its_station_produced_and_nothing_else():
+    """K and its station S1 in shift 1: 10 units and no image. In 2 it has an image, in 3 nothing was made. OLD was last
+    heard of five weeks ago; MOVED went from S1 to S2, which makes nothing."""
+    suite = next(s for s in find_suites("factorypack", "mart") if s.table == "fct_vision_inspection")
+    with duckdb.connect() as con:
+        con.execute(FUNCTIONS)
+        con.execute(
+            """
+            create table this_close as
+            select 'riverside' as calendar, timestamptz '2026-01-31 12:00:00Z' as starts_at,
+                timestamptz '2026-02-01 12:00:00Z' as ends_at;
+            create table close_shifts as select '2026-01-31.' || n as shift_id from range(1, 4) as v (n);
+            create table int_stations as
+            select s as station_id, 'riverside' as calendar from (values ('S1'), ('S2')) as v (s);
+            create table stg_plant_files__vision_results as
+            select k as camera_id, s as station_id, i as inspection_id, t::timestamptz as inspected_at
+            from (
+                values ('K', 'S1', '1', '2026-01-30 12:00:00Z'), ('K', 'S1', '2', '2026-01-31 21:00:00Z'),
+                    ('OLD', 'S1', '3', '2025-12-27 12:00:00Z'), ('MOVED', 'S1', '4', '2026-01-28 12:00:00Z'),
+                    ('MOVED', 'S2', '5', '2026-01-29 12:00:00Z')
+            ) as v (k, s, i, t);
+            create table fct_vision_inspection as
+            select 'riverside' as calendar, '2026-01-31.2' as shift_id, 'K' as camera_id, true as is_judged,
+                null::varchar as serial, false as is_known_unit;
+            create table fct_vision_hour as
+            select 'riverside' as calendar, '2026-01-31.2' as shift_id, 'K' as camera_id, 1 as inspections;
+            create table fct_oee_station_shift as
+            select '2026-01-31.' || n as shift_id, 'S1' as station_id, u as produced_units
+            from (values (1, 10), (2, 10), (3, 0)) as v (n, u)
+            """
+        )
+        found = con.execute(f"select shift_id, camera_id, is_silent from ({suite.rows}) order by all").fetchall()
+
+    cameras = {camera for _, camera, _ in found}
+    assert cameras == {"K", "MOVED"} and len(found) == 6
+    assert [(shift, camera) for shift, camera, is_silent in found if is_silent] == [("2026-01-31.1", "K")]
