@@ -1,4 +1,4 @@
-"""What FactoryPack adds to the report of a shift: losses, states, reasons, figures and the manual log."""
+"""What FactoryPack adds to the report of a shift: losses, states, reasons, figures, the manual log, trace, cameras."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -55,6 +55,19 @@ def traced(name: str = "", **more) -> dict:
     station |= {"station_id": name, "not_scanned_units": 0}
     line = own | {"complete_share": D("0.9")}
     return {"shift_id": SHIFT, "line_id": "ASM", **units, **flags, **(station if name else line), **more}
+
+
+def camera_hour(**more) -> dict:
+    counts = {"inspections": 62, "unjudged": 2, "inspected_units": 50, "passed_units": 45, "failed_units": 5}
+    found = {"reviewed_passes": 40, "escapes_found": 1, "reviewed_fails": 4, "false_rejects_found": 2, "defects": 6}
+    means = {"usual_first_pass_yield": D("0.95"), "confidence_drift": D("-0.021"), "model_version": "m1"}
+    key = {"camera_id": "CAM", "station_id": "ASM-30", "product_id": "PMP-A"}
+    return {"shift_id": SHIFT, **key, **counts, **found, **means, **more}
+
+
+def seen_class(name: str, defects: int, usual: str | None = None, **more) -> dict:
+    key = {"camera_id": "CAM", "station_id": "ASM-30", "product_id": "PMP-A", "defect_class": name}
+    return {"shift_id": SHIFT, **key, "defects": defects, "usual_defects": None if usual is None else D(usual), **more}
 
 
 def report(**marts) -> dict[str, Section]:
@@ -120,10 +133,31 @@ def test_what_can_be_traced_stands_with_its_causes_and_what_is_wrong_in_the_reco
     assert section.data["issues"] == {"missing_scan": 2, "part_of_cycle": 1}
 
 
+def test_what_cameras_saw_is_summed_over_the_hours_with_what_people_found():
+    """45 + 50 of 100 units passed, 95 %; the drift is that of the hour farthest off; 6 defects of two classes."""
+    later = camera_hour(
+        passed_units=50, failed_units=0, defects=0, unjudged=0, confidence_drift=None, model_version="m2"
+    )
+    classes = [seen_class("screw", 2, "1.5"), seen_class("scratch", 4, "3"), seen_class("seal", 0, "0.5")]
+
+    section = report(fct_vision_hour=[camera_hour(), later], fct_vision_defect_shift=classes)["cameras"]
+
+    (one,) = section.data
+    assert (one["inspected_units"], one["first_pass_yield"], one["confidence_drift"]) == (100, D("0.95"), D("-0.021"))
+    assert [(c["defect_class"], c["defects"]) for c in one["defect_classes"]] == [
+        ("scratch", 4), ("screw", 2), ("seal", 0)
+    ]  # fmt: skip
+    html = str(section.html)
+    cells = " ".join(re.sub(r"<[^>]+>", " ", html[html.index("<td>CAM") :]).split())
+    assert cells.startswith("CAM ASM-30 PMP-A 124 100 5 95.0 % 95.0 % 6 −0.021 2 80 4 8 2 images")
+    assert "2 images not judged" in str(section.html) and "models m1, m2" in str(section.html)
+
+
 def test_a_shift_of_which_nothing_is_published_says_so_in_every_section():
     for section in report().values():
         assert re.search(
-            "nothing to show|No line ran|No line is traced|No station stood|Nobody kept a log|No alert stands",
+            "nothing to show|No line ran|No line is traced|No station stood|Nobody kept a log|No camera sent|"
+            "No alert stands",
             str(section.html),
         ), section.name
 
@@ -144,6 +178,8 @@ def test_what_machines_and_people_say_is_escaped():
         fct_trace_line_shift=[traced(line_id=SCRIPT)],
         fct_trace_station_shift=[traced(SCRIPT, line_id=SCRIPT)],
         fct_trace_exception=[{"issue": SCRIPT}],
+        fct_vision_hour=[camera_hour(camera_id=SCRIPT, product_id=SCRIPT, model_version=SCRIPT), camera_hour()],
+        fct_vision_defect_shift=[seen_class(SCRIPT, 6, camera_id=SCRIPT, product_id=SCRIPT)],
         fct_asset_hour=[{"regime": SCRIPT}],
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What the report of a shift close shows: OEE and its losses, what stations did when, why they stood, trace, alerts."""
+"""What the report of a shift close shows: OEE and losses, what stations did when and why, trace, cameras, alerts."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,6 +59,8 @@ MARTS = (
     "fct_trace_line_shift",
     "fct_trace_station_shift",
     "fct_trace_exception",
+    "fct_vision_hour",
+    "fct_vision_defect_shift",
     "fct_asset_hour",
 )
 
@@ -75,6 +77,8 @@ class Published:
     traced_lines: Sequence[Row] = ()
     traced_stations: Sequence[Row] = ()
     exceptions: Sequence[Row] = ()
+    camera_hours: Sequence[Row] = ()
+    defects: Sequence[Row] = ()
     hours: Sequence[Row] = ()
 
 
@@ -94,6 +98,7 @@ def sections_from(
         figures(published.lines, published.stations),
         accuracy(published.accuracy),
         trace(published.traced_lines, published.traced_stations, published.exceptions),
+        cameras(published.camera_hours, published.defects),
         drives(told, published.hours, zone),
     ]
 
@@ -364,6 +369,83 @@ def drives(told: Sequence[Alert], hours: Sequence[Row], zone: str) -> Section:
     )
     body = charts.table(head, rows) if rows else _nothing("No alert stands.")
     return Section("drives", "Condition of the drives", data, Markup("{}{}").format(note, body))
+
+
+def cameras(hours: Sequence[Row], defects: Sequence[Row]) -> Section:
+    """What cameras saw and what people found of it, by camera, station and product, with the Pareto of defects."""
+    head = [Column("camera"), Column("station"), Column("product")]
+    numbers = ("images", "units", "failed", "first pass", "usual", "defects", "largest drift of confidence")
+    head += [Column(name, True) for name in (*numbers, "escapes found", "of", "false rejects found", "of")]
+    head.append(Column("remarks"))
+    data, rows, drawn = [], [], []
+    classes = dict(_by_camera(defects))
+    for key, of_camera in _by_camera(hours):
+        one = _camera(key, of_camera)
+        one["defect_classes"] = ranked = _classes(classes.get(key, []))
+        data.append(one)
+        counts = [exact(one[c]) for c in ("inspections", "inspected_units", "failed_units")]
+        yields = [_percent(one[c]) for c in ("first_pass_yield", "usual_first_pass_yield")]
+        found = [exact(one[c]) for c in ("escapes_found", "reviewed_passes", "false_rejects_found", "reviewed_fails")]
+        drift = "–" if one["confidence_drift"] is None else signed(one["confidence_drift"], 3)
+        rows.append((*key, *counts, *yields, exact(one["defects"]), drift, *found, _camera_remarks(one)))
+        if one["defects"]:
+            bars = [
+                charts.Bar(c["defect_class"], Decimal(c["defects"]), c["usual_defects"]) for c in ranked if c["defects"]
+            ]
+            said = f"Defects that {key[0]} found of {key[2]}, by class"
+            drawing = charts.pareto(bars[:REASONS], Decimal(one["defects"]), "", said)
+            drawn.append(Markup("<h3>{} {}</h3>{}").format(key[0], key[2], drawing))
+    note = Markup(
+        '<p class="soft">Escapes and false rejects are told in the shift in which people found them, of the verdicts '
+        "that they reviewed in it. Usual: the four weeks before; so are the dashes of the drawing.</p>"
+    )
+    body = Markup("{}{}{}").format(note, charts.table(head, rows), Markup("").join(drawn)) if rows else None
+    return Section("cameras", "What cameras saw", data, body or _nothing("No camera sent results."))
+
+
+def _by_camera(rows: Iterable[Row]) -> list[tuple[tuple[str, str, str], list[Row]]]:
+    found: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row["camera_id"], row["station_id"], row["product_id"]), []).append(row)
+    return sorted(found.items())
+
+
+def _camera(key: tuple[str, str, str], hours: Sequence[Row]) -> dict[str, Any]:
+    """The sums over the hours; the usual yield of the last shift, and of the drift the hour that is farthest off."""
+    counts = ("inspections", "unjudged", "inspected_units", "passed_units", "failed_units", "defects")
+    counts += ("reviewed_passes", "escapes_found", "reviewed_fails", "false_rejects_found")
+    one: dict[str, Any] = dict(zip(("camera_id", "station_id", "product_id"), key, strict=True))
+    one |= {name: sum(row[name] for row in hours) for name in counts}
+    units = one["inspected_units"]
+    one["first_pass_yield"] = Decimal(one["passed_units"]) / units if units else None
+    in_order = sorted(hours, key=lambda row: row["shift_id"])
+    usual = [row["usual_first_pass_yield"] for row in in_order if row["usual_first_pass_yield"] is not None]
+    one["usual_first_pass_yield"] = usual[-1] if usual else None
+    drifts = [row["confidence_drift"] for row in hours if row["confidence_drift"] is not None]
+    one["confidence_drift"] = max(drifts, key=abs, default=None)
+    one["model_versions"] = sorted({row["model_version"] for row in hours if row["model_version"]})
+    return one
+
+
+def _classes(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The classes of defects of a camera, largest first, over the shifts."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        one = found.setdefault(row["defect_class"], {"defects": 0, "usual_defects": None})
+        one["defects"] += row["defects"]
+        if row["usual_defects"] is not None:
+            one["usual_defects"] = (one["usual_defects"] or Decimal(0)) + row["usual_defects"]
+    ranked = [{"defect_class": name, **one} for name, one in found.items()]
+    return sorted(ranked, key=lambda one: (-one["defects"], one["defect_class"]))
+
+
+def _camera_remarks(one: Row) -> Markup:
+    said = []
+    if one["unjudged"]:
+        said.append(badge(f"{exact(one['unjudged'])} images not judged"))
+    if len(one["model_versions"]) > 1:
+        said.append(badge(f"models {', '.join(one['model_versions'])}"))
+    return Markup(" ").join(said)
 
 
 def accuracy(rows: Sequence[Row]) -> Section:
