@@ -84,6 +84,7 @@ class Ot(BaseModel):
     kafka_topic: str = Field(default="ot.readings", description="Its topic.")
     kafka_group: str = Field(default="hnai-recorder", description="Consumer group of the recorder.")
     kafka_options: dict[str, str] = Field(default={}, description="Of librdkafka, such as security.protocol.")
+    camera_messages: bool = Field(default=False, description="Take results of cameras from the broker into the inbox.")
     may_request_rebirth: bool = Field(default=False, description="Sparkplug: ask edge nodes for births. It is a write.")
 
 

@@ -1,6 +1,6 @@
 """Configuration of the distributed profile's MQTT broker, Mosquitto: `write(folder, …)`, and a server that takes it.
 
-What must hold as for the embedded broker: no anonymous client, a bridge only publishes and a recorder only reads,
+What must hold as for the embedded broker: no anonymous client, bridges and cameras only publish and readers only read,
 sessions are kept for ever, and what was acknowledged survives a kill. A denied publish is answered like an accepted
 one (MQTT 3.1.1 knows no other answer) and dropped, so a change of the topics' prefix must reach the ACL first.
 """
@@ -16,7 +16,7 @@ from string import Template
 
 from include.settings import secret
 
-USERS = ("bridge", "recorder")
+USERS = ("bridge", "recorder", "camera", "cameras")
 _ROUNDS = 101  # what mosquitto_passwd takes
 
 # The whole store is written at every change: Mosquitto's other modes lose acknowledged messages when it is killed.
@@ -59,6 +59,12 @@ topic write spBv1.0/#
 user recorder
 topic read ot/v1/#
 topic read spBv1.0/#
+
+user camera
+topic write vision/v1/#
+
+user cameras
+topic read vision/v1/#
 """
 
 

@@ -15,11 +15,12 @@ from string import Template
 
 from include.ot.mqtt import RECORDER, Subscriber, own_broker_url, problem_with
 from include.ot.topics import EVERYTHING
+from include.packs.factorypack import camera_messages
 from include.settings import secret, settings
 from stack.layout import BIN, STATE
 
 FOLDER = STATE / "nats"
-SESSION = "session"  # a file that exists once the recorder's session does
+SESSION, CAMERA_SESSION = "session", "session-cameras"  # files that exist once these sessions do
 ACK_WAIT_S = 30
 FIRST_START_S = 60.0
 
@@ -49,6 +50,14 @@ accounts {
           subscribe: ["ot.v1", "ot.v1.>", "spBv1//0", "spBv1//0.>", "$$MQTT.sub.>"]
         }
       }
+      {
+        user: camera, password: "$camera", allowed_connection_types: [MQTT]
+        permissions: { publish: ["vision.v1.>"], subscribe: { deny: ">" } }
+      }
+      {
+        user: cameras, password: "$cameras", allowed_connection_types: [MQTT]
+        permissions: { publish: { deny: ">" }, subscribe: ["vision.v1", "vision.v1.>", "$$MQTT.sub.>"] }
+      }
     ]
   }
 }
@@ -64,7 +73,7 @@ def configure(
     mqtt_host: str = settings.host,
     tls: tuple[Path, Path] | None = None,
 ) -> Path:
-    """Write the server's configuration, with the passwords of both users, readable by its owner alone.
+    """Write the server's configuration, with the passwords of its users, readable by its owner alone.
 
     `tls` is certificate and key; with them the MQTT listener takes encrypted connections only.
     """
@@ -81,6 +90,8 @@ def configure(
         ack_wait_s=ack_wait_s,
         bridge=secret("mqtt_bridge"),
         recorder=secret("mqtt_recorder"),
+        camera=secret("mqtt_camera"),
+        cameras=secret("mqtt_cameras"),
     )
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
@@ -106,7 +117,7 @@ def is_healthy() -> str | None:
 
 def prepare() -> None:
     host, tls = listener()
-    make_session(FOLDER)
+    make_session(FOLDER, has_cameras=settings.ot.camera_messages)
     ports = [settings.port(name) for name in ("mqtt", "nats", "nats_monitor")]
     configure(FOLDER, *ports, mqtt_host=host, tls=tls)
 
@@ -129,28 +140,37 @@ def listener() -> tuple[str, tuple[Path, Path] | None]:
     return host, files if all(files) else None
 
 
-def make_session(folder: Path, ack_wait_s: int = ACK_WAIT_S) -> None:
-    """Make the recorder's session on a port that nobody knows, unless it was made before. It keeps its `ack_wait_s`."""
-    if (folder / SESSION).exists():
+def make_session(folder: Path, ack_wait_s: int = ACK_WAIT_S, *, has_cameras: bool = False) -> None:
+    """Make the sessions of the recorder, and of what takes cameras' results where there is such, on a port that nobody
+    knows, unless they were made before. Each keeps its `ack_wait_s`."""
+    wanted = {SESSION: (RECORDER, EVERYTHING)}
+    if has_cameras:
+        wanted[CAMERA_SESSION] = (camera_messages.USER, camera_messages.EVERYTHING)
+    missing = {name: whose for name, whose in wanted.items() if not (folder / name).exists()}
+    if not missing:
         return
     mqtt_port, port = _free_ports(2)
     server = subprocess.Popen(
         command(configure(folder, mqtt_port, port, ack_wait_s=ack_wait_s)), stderr=subprocess.DEVNULL
     )
-    recorder = Subscriber(RECORDER, RECORDER, EVERYTHING, lambda _: None, url=f"mqtt://{settings.host}:{mqtt_port}")
-    recorder.is_quiet = True
+    url = f"mqtt://{settings.host}:{mqtt_port}"
+    readers = [Subscriber(user, user, topics, lambda _: None, url=url) for user, topics in missing.values()]
     try:
-        recorder.start()
+        for reader in readers:
+            reader.is_quiet = True
+            reader.start()
         deadline = time.monotonic() + FIRST_START_S
-        while not recorder.is_connected:
+        while problem := next((reader.problem for reader in readers if not reader.is_connected), None):
             if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"The MQTT broker does not start ({recorder.problem}). Try: {' '.join(server.args)}")
+                raise RuntimeError(f"The MQTT broker does not start ({problem}). Try: {' '.join(server.args)}")
             time.sleep(0.02)
     finally:
-        recorder.stop()
+        for reader in readers:
+            reader.stop()
         server.terminate()
         server.wait()
-    (folder / SESSION).touch()
+    for name in missing:
+        (folder / name).touch()
 
 
 def _free_ports(count: int) -> list[int]:

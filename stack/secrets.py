@@ -27,6 +27,8 @@ SECRETS: dict[str, Callable[[], str]] = {
     "postgres_cdc": _token,
     "mqtt_bridge": _token,
     "mqtt_recorder": _token,
+    "mqtt_camera": _token,
+    "mqtt_cameras": _token,
     "ot_field_scada": _token,
     "broker": _token,
     "postgres_marquez": _token,

@@ -142,6 +142,14 @@ def _bridge(source: str) -> Service:
     )
 
 
+_CAMERAS = Service(
+    "cameras",
+    command=_python("-m", "include.packs.factorypack.camera_messages"),
+    is_healthy=_ot_is_healthy("cameras"),
+    grace_s=20,
+)
+
+
 def _get_json(url: str) -> dict:
     with urllib.request.urlopen(url, timeout=5) as response:
         return json.load(response)
@@ -244,6 +252,7 @@ _SERVICES = (
     *_DISTRIBUTED,
     Service("mqtt", command=nats.command, is_healthy=nats.is_healthy, ports=nats.ports, prepare=nats.prepare),
     Service("recorder", command=_python("-m", "include.ot.recorder"), is_healthy=_ot_is_healthy("spool"), grace_s=20),
+    *((_CAMERAS,) if settings.ot.camera_messages else ()),
     *(_bridge(source.name) for source in sources() if source.has_bridge),
     Service(
         "airflow-api-server",
@@ -321,7 +330,12 @@ LAKE = (
     *_if(_has_nessie, "nessie"),
     "recover",
 )
-OT = ("mqtt", "recorder", *(name for name in SERVICES if name.startswith("bridge-")))
+OT = (
+    "mqtt",
+    "recorder",
+    *_if(settings.ot.camera_messages, "cameras"),
+    *(name for name in SERVICES if name.startswith("bridge-")),
+)
 DISTRIBUTED = (
     *_if(_cluster.kafka_brokers is None and _cluster.connect_url is None, "kafka"),
     *_if(_cluster.connect_url is None, "connect"),
