@@ -72,6 +72,10 @@ epcis: env ## the genealogy as EPCIS 2.0 events: SHIFT=2026-01-31.1 or ITEM=lot-
 	@PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m include.packs.factorypack.epcis $(if $(SHIFT),--shift "$(SHIFT)") $(if $(ITEM),--item "$(ITEM)") \
 	  $(if $(OUT),--out "$(OUT)") $(ARGS)
 
+.PHONY: alerts
+alerts: env ## alerts of drives: ARGS="list", ARGS="ack|close|label ALERT --who NAME --why REASON"; ARGS="--help"
+	@PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m include.packs.factorypack.condition.cli $(ARGS)
+
 ot-browse: env ## an OPC UA server's variables as rows of the tag dictionary: URL=opc.tcp://host:4840 CSV=tags.csv; ARGS="--help"
 	@PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m include.ot.browse $(if $(URL),"$(URL)") $(if $(CSV),--csv "$(CSV)") $(ARGS)
 

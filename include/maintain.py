@@ -34,7 +34,8 @@ from include.publish import recover
 from include.settings import settings
 
 log = logging.getLogger(__name__)
-LOGS = ("raw", "ops", "quarantine", "ot")  # append-only namespaces, cut by position and never read at a snapshot
+# Namespaces that are cut by position and never read at a snapshot; all are append-only but the scores of conditions.
+LOGS = ("raw", "ops", "quarantine", "ot", "condition")
 SORTED_BY = {"ot.readings": ("tag_id", "observed_at", "sequence")}  # who asks for tags reads few row groups
 TRIES = 5
 T = TypeVar("T")

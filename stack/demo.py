@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from include.catalog import Calendar, calendars, sources
+from include.condition import scored_packs
 from include.periods import Period, between, date_of
 from include.settings import ROOT, settings
 from stack import supervisor
@@ -175,7 +176,8 @@ def _where(last: dict[str, str]) -> str:
             report = settings.reports_dir / site.pack / site.name / name / f"v{sealed.version}.html"
             lines += [f"{'Close report':<13}{shown(report)}"] if report.exists() else []
     dags = [f"land_{source.name}" for source in sources()]
-    dags += ["land_files", "mirror_ot", *(one.dag_id for one in calendars()), "maintain_lakehouse"]
+    scored = [f"{pack}_score" for pack, _ in scored_packs()]
+    dags += ["land_files", "mirror_ot", *(one.dag_id for one in calendars()), *scored, "maintain_lakehouse"]
     return "\n".join([*lines, f"{'DAGs':<13}{', '.join(dags)}"])
 
 

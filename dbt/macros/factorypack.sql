@@ -142,3 +142,14 @@ inner join standing_ones
 
 {#- Whether what was produced has a planned run time at all. -#}
 {% macro factorypack_has_ideal() -%} (produced_units = 0 or units_without_ideal < produced_units) {%- endmacro %}
+
+
+{#- A reading of a drive in the unit of its quantity: degC, mm/s or percent of rated. A unit that is not known stops the build. -#}
+{% macro factorypack_condition_value(quantity, reading, unit) -%}
+    case
+        when {{ quantity }} = 'temperature' then cast({{ to_degc(reading, unit) }} as decimal(18, 6))
+        when {{ quantity }} = 'vibration' and {{ unit }} = 'mm_per_s' then cast({{ reading }} as decimal(18, 6))
+        when {{ quantity }} = 'load' and {{ unit }} = 'pct' then cast({{ reading }} as decimal(18, 6))
+        else cast({{ unknown_unit(unit, "condition", "factorypack_condition_value") }} as decimal(18, 6))
+    end
+{%- endmacro %}

@@ -133,6 +133,40 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
         "detail": text,  # json
         "clear_hint": text,
     },
+    # One row per model of an asset's condition: what a method learned, from which hours. Never changed, never removed.
+    "asset_models": {
+        "pack": text,
+        "calendar": text,
+        "model_id": text,  # follows from method, rules, library, training hours and their values
+        "station_id": text,
+        "baseline_id": text,  # the work order that renewed the drive, or first
+        "product_id": text,
+        "method": text,
+        "trained_from": instant,  # the training window
+        "trained_to": instant,
+        "training_h": number,
+        "features_snapshot": number,  # of the published mart that the hours were read from
+        "library": text,
+        "rules": text,  # json
+        "parameters": text,  # json
+        "run_id": text,
+    },
+    # One row per event in the life of an alert of an asset's condition; the state of the alert follows from them.
+    "asset_alerts": {
+        "pack": text,
+        "calendar": text,
+        "alert_id": text,
+        "event_id": text,
+        "event": text,  # opened, confirmed, lapsed, subsided, renewed, withdrawn; acknowledged, closed, labelled
+        "at": instant,  # end of the hour that tells it, or when somebody said it
+        "station_id": text,
+        "baseline_id": text,
+        "evidence": text,  # json: method -> share of its limit and leading feature
+        "label": text,  # true_fault, false_alarm, unclear
+        "who": text,
+        "why": text,
+        "run_id": text,
+    },
     "lineage_events": {
         "event_type": text,
         "event_time": instant,

@@ -201,3 +201,14 @@ def test_a_close_that_is_not_done_in_time_is_told(monkeypatch):
 
     assert "2026-06-15T15:00" in told[0].what
     assert told[0].run_id == "r"
+
+
+def test_scoring_starts_when_hours_are_published_and_takes_its_steps_in_order(dag_bag):
+    from include.condition import scored_packs
+
+    assert scored_packs() == [("factorypack", "fct_asset_hour")]
+    for pack, mart in scored_packs():
+        dag = dag_bag.dags[f"{pack}_score"]
+        assert [t.task_id for t in dag.topological_sort()] == ["tell", "train", "score", "alert"]
+        assert dag.timetable.asset_condition.uri == f"iceberg://{pack}/{mart}"
+        assert mart in {m.name for m in marts(pack)} and dag.max_active_runs == 1

@@ -12,7 +12,7 @@ from demo.plant import fill, first_day, history, mes_dsn
 from demo.plant_line import SEED
 from demo.plant_mes import Plant
 from include.catalog import calendar
-from tests.e2e.conftest import Site
+from tests.e2e.conftest import ANSWER_S, Site, eventually
 
 pytestmark = [pytest.mark.platform, pytest.mark.e2e]
 
@@ -105,6 +105,31 @@ def test_every_shift_of_every_station_is_what_was_true(shop):
         assert [int(row[name]) for name in COUNTS[:3]] == [truth[key][name] for name in COUNTS[:3]], key
         if truth[key]["oee"] is not None:
             assert float(row["oee"]) == pytest.approx(truth[key]["oee"], abs=1e-5), key
+
+
+def test_publishing_starts_the_scoring_of_the_drives(shop):
+    """Each hour of evidence has a score of each of the five methods and of their vote, once."""
+
+    def scored() -> tuple[int, int] | None:
+        from include.lakehouse import exists
+
+        if not exists("condition.asset_scores"):
+            return None
+        return shop.site.lake(
+            "select count(*), count(distinct (station_id, hour_started_at, method)) "
+            "from lakehouse.condition.asset_scores"
+        )[0]
+
+    ((evidence,),) = shop.site.lake("select count(*) from lakehouse.factorypack.fct_asset_hour where is_evidence")
+    assert evidence > 100
+
+    eventually(lambda: scored() == (6 * evidence, 6 * evidence), ANSWER_S)
+
+    again = shop.site.airflow.trigger("factorypack_score")
+    assert shop.site.finish(again, "factorypack_score") == "success"
+    assert scored() == (6 * evidence, 6 * evidence)
+    said = {"alert_id": "MCH-10@20200101T0000Z", "word": "acknowledged", "reason": "no such alert"}
+    assert shop.site.finish(shop.site.airflow.trigger("factorypack_score", said), "factorypack_score") == "failed"
 
 
 def test_a_reason_that_is_corrected_afterwards_restates_its_shift_alone(shop):

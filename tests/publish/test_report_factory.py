@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from include.packs.factorypack.condition.life import alerts
 from include.packs.factorypack.report import MARTS, Published, sections_from
 from include.periods import Period
 from include.publish.report_data import Section
@@ -122,7 +123,8 @@ def test_what_can_be_traced_stands_with_its_causes_and_what_is_wrong_in_the_reco
 def test_a_shift_of_which_nothing_is_published_says_so_in_every_section():
     for section in report().values():
         assert re.search(
-            "nothing to show|No line ran|No line is traced|No station stood|Nobody kept a log", str(section.html)
+            "nothing to show|No line ran|No line is traced|No station stood|Nobody kept a log|No alert stands",
+            str(section.html),
         ), section.name
 
 
@@ -142,9 +144,38 @@ def test_what_machines_and_people_say_is_escaped():
         fct_trace_line_shift=[traced(line_id=SCRIPT)],
         fct_trace_station_shift=[traced(SCRIPT, line_id=SCRIPT)],
         fct_trace_exception=[{"issue": SCRIPT}],
+        fct_asset_hour=[{"regime": SCRIPT}],
     )  # fmt: skip
 
     for section in sections.values():
         html = str(section.html)
         assert "<script" not in html and "&lt;script&gt;" in html and "<b>" not in html, section.name
         assert not re.search(r"(src|href|style)=|url\(|https?://", html)
+
+
+def test_standing_alerts_are_shown_with_what_exceeded_and_whether_anyone_knows():
+    confirmed = {"station_id": "PKG-10", "baseline_id": "first", "label": None, "who": "the hours", "evidence": None}
+    evidence = {"robust_z": {"share_of_limit": 3.125, "feature": "vibration"}}
+    told = [
+        confirmed | {"alert_id": "A", "event": "opened", "at": START},
+        confirmed | {"alert_id": "A", "event": "confirmed", "at": START + timedelta(hours=4), "evidence": evidence},
+        confirmed | {"alert_id": "B", "event": "opened", "at": START, "station_id": "PKG-20"},
+        confirmed | {"alert_id": "C", "event": "opened", "at": START},
+        confirmed | {"alert_id": "C", "event": "lapsed", "at": START + timedelta(hours=6)},
+    ]
+    hours = [{"regime": "steady"}] * 3 + [{"regime": "warm_up"}]
+    published = Published(*([] for _ in MARTS[:-1]), hours)
+
+    section = {s.name: s for s in sections_from(published, [NIGHT], "America/Chicago", alerts(told))}["drives"]
+
+    assert [(one["alert_id"], one["state"]) for one in section.data] == [("A", "confirmed")]
+    for words in (
+        "2026-02-01 02:00",
+        "not acknowledged",
+        "robust_z × 3.1",
+        "vibration",
+        "Watched, not confirmed: PKG-20",
+        "Of 4 hours of drives 3 were",
+    ):
+        assert words in str(section.html), words
+    assert "No alert stands." in str(sections_from(published, [NIGHT], "America/Chicago")[-1].html)

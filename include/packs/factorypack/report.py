@@ -1,4 +1,4 @@
-"""What the report of a shift close shows: OEE and its losses, what stations did when, why they stood, and trace."""
+"""What the report of a shift close shows: OEE and its losses, what stations did when, why they stood, trace, alerts."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,12 +9,14 @@ from typing import Any
 from markupsafe import Markup
 
 from include.catalog import calendar
+from include.packs.factorypack.condition.events import events_of
+from include.packs.factorypack.condition.life import Alert, alerts
 from include.periods import Period
 from include.publish import report_charts as charts
 from include.publish.freeze import Close
 from include.publish.report_charts import Column, Kind, Step, Stretch, badge
 from include.publish.report_data import Figure, Layout, Section, Snapshots, rows_of
-from include.publish.report_text import exact, rounded, signed
+from include.publish.report_text import exact, local, rounded, signed
 
 Row = Mapping[str, Any]
 TIMELINES = 3  # of the last shifts of a longer run
@@ -57,6 +59,7 @@ MARTS = (
     "fct_trace_line_shift",
     "fct_trace_station_shift",
     "fct_trace_exception",
+    "fct_asset_hour",
 )
 
 
@@ -72,14 +75,18 @@ class Published:
     traced_lines: Sequence[Row] = ()
     traced_stations: Sequence[Row] = ()
     exceptions: Sequence[Row] = ()
+    hours: Sequence[Row] = ()
 
 
 def sections(close: Close, snapshots: Snapshots) -> list[Section]:
     published = Published(*(rows_of(close, mart, snapshots).to_pylist() for mart in MARTS))
-    return sections_from(published, close.periods, calendar(close.calendar).zone)
+    told = [event for event in events_of(close.calendar) if event["recorded_at"] <= close.frozen_at]
+    return sections_from(published, close.periods, calendar(close.calendar).zone, alerts(told))
 
 
-def sections_from(published: Published, periods: Sequence[Period], zone: str) -> list[Section]:
+def sections_from(
+    published: Published, periods: Sequence[Period], zone: str, told: Sequence[Alert] = ()
+) -> list[Section]:
     return [
         losses(published.lines),
         timelines(published.states, published.stations, periods, zone),
@@ -87,6 +94,7 @@ def sections_from(published: Published, periods: Sequence[Period], zone: str) ->
         figures(published.lines, published.stations),
         accuracy(published.accuracy),
         trace(published.traced_lines, published.traced_stations, published.exceptions),
+        drives(told, published.hours, zone),
     ]
 
 
@@ -312,6 +320,50 @@ def _trace_remarks(row: Row) -> Markup:
     if row["basis"] == "order_quantity":
         said.append(Markup('<span class="soft">asked for: quantity of the ended orders</span>'))
     return Markup(" ").join(said)
+
+
+def drives(told: Sequence[Alert], hours: Sequence[Row], zone: str) -> Section:
+    """The alerts that stood when the close froze, and how many hours of the shift said anything of the drives.
+
+    Not the scores of this shift itself: they follow its publishing. So a report that is written again says the same.
+    """
+    standing = [one for one in told if one.is_open and one.state != "candidate"]
+    candidates = sorted({one.station_id for one in told if one.is_open and one.state == "candidate"})
+    head = [Column(n) for n in ("station", "confirmed", "state", "quantity", "exceeded", "alert", "label")]
+    data, rows = [], []
+    for one in sorted(standing, key=lambda alert: alert.station_id):
+        quantities = sorted({str(seen["feature"]) for seen in one.evidence.values()})
+        exceeded = [f"{method} × {seen['share_of_limit']:.1f}" for method, seen in sorted(one.evidence.items())]
+        state = f"acknowledged by {one.acknowledged_by}" if one.acknowledged_by else badge("not acknowledged")
+        since = local(one.confirmed_at, zone)
+        rows.append(
+            (one.station_id, since, state, ", ".join(quantities), ", ".join(exceeded), one.alert_id, one.label or "")
+        )
+        data.append(
+            {
+                "station_id": one.station_id,
+                "alert_id": one.alert_id,
+                "state": one.state,
+                "confirmed_at": one.confirmed_at,
+                "acknowledged_by": one.acknowledged_by,
+                "label": one.label,
+                "evidence": dict(one.evidence),
+            }
+        )
+    regimes = Counter(row["regime"] for row in hours)
+    evidence = regimes.pop("steady", 0)
+    others = ", ".join(f"{regime.replace('_', ' ')} {exact(count)}" for regime, count in regimes.most_common())
+    note = Markup(
+        '<p class="soft">Alerts as they stood when the close began; × is the share of a limit when it was '
+        "confirmed. {}Of {} hours of drives {} were steady production and so evidence{}.</p>"
+    ).format(
+        f"Watched, not confirmed: {', '.join(candidates)}. " if candidates else "",
+        exact(len(hours)),
+        exact(evidence),
+        f"; the others: {others}" if others else "",
+    )
+    body = charts.table(head, rows) if rows else _nothing("No alert stands.")
+    return Section("drives", "Condition of the drives", data, Markup("{}{}").format(note, body))
 
 
 def accuracy(rows: Sequence[Row]) -> Section:
