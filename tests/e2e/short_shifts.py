@@ -238,7 +238,7 @@ def correct(shop: Shop, shift: Period, number: int) -> int:
 
 
 def in_time(shop: Shop) -> dict[str, Any]:
-    """Nobody disturbs two shifts; a third is stopped by a gate, as its last minutes come late, and a new run is right."""
+    """Nobody disturbs two shifts; a third is stopped by a gate, its last minutes being late, and a new run is right."""
     coming = shifts_from(datetime.now(UTC))
     seconds, first_versions = {}, {}
     for _ in range(UNDISTURBED):
