@@ -20,7 +20,7 @@ from stack import parity
 from stack.parity import compared
 from tests.cluster import sample_lake
 
-pytestmark = [pytest.mark.platform, pytest.mark.torture]
+pytestmark = pytest.mark.platform
 TELLING = {  # marts that would say nothing about the engines without rows
     "energypack": (
         "fct_well_production_daily", "fct_well_scada_hourly", "fct_gas_measurement_hourly", "fct_well_test",
@@ -30,7 +30,7 @@ TELLING = {  # marts that would say nothing about the engines without rows
         "fct_station_state", "fct_oee_station_shift", "fct_oee_order_shift", "fct_oee_site_shift", "fct_oee_accuracy",
         "fct_downtime_shift", "fct_genealogy_link", "fct_unit", "fct_station_visit", "fct_visit_value",
         "fct_trace_station_shift", "fct_trace_line_shift", "fct_lot_balance", "fct_transformation_balance",
-        "fct_trace_exception",
+        "fct_trace_exception", "fct_asset_hour",
     ),
 }  # fmt: skip
 CORRECTED_AT, CORRECTED_OIL = 2000, Decimal("123.456789")
@@ -76,7 +76,7 @@ def correction(permian) -> dict:
     return sample_lake.correct_a_reading(CORRECTED_AT, CORRECTED_OIL)
 
 
-@pytest.mark.parametrize("site", ["permian", "riverside"])
+@pytest.mark.parametrize("site", [pytest.param("permian", marks=pytest.mark.torture), "riverside"])
 def test_every_mart_has_the_same_rows_on_both_engines(site, request):
     close, by_duckdb, by_trino = request.getfixturevalue(site)
 
@@ -98,7 +98,7 @@ def test_the_command_of_parity_names_every_mart_and_ends_well(landed, capsys):
     assert lakehouse.catalog().list_namespaces() == before  # what it built is gone
 
 
-@pytest.mark.parametrize("site", ["permian", "riverside"])
+@pytest.mark.parametrize("site", [pytest.param("permian", marks=pytest.mark.torture), "riverside"])
 def test_trino_explains_every_model_that_was_compiled(site, request):
     from include.build import work_folder
 
@@ -115,6 +115,7 @@ def test_trino_explains_every_model_that_was_compiled(site, request):
             assert cursor.fetchall() == [[True]], path.stem
 
 
+@pytest.mark.torture
 def test_a_build_that_is_cleared_replaces_its_tables_and_has_the_same_rows(permian):
     close, _, before = permian
     held = tables(close.namespace)
@@ -127,6 +128,7 @@ def test_a_build_that_is_cleared_replaces_its_tables_and_has_the_same_rows(permi
     assert formats == {2}
 
 
+@pytest.mark.torture
 def test_a_close_is_published_restated_and_rolled_back(permian, request):
     close, _, rows = permian
     first_day, last_day = map(str, sample_lake.PERMIAN)
@@ -164,6 +166,7 @@ def test_a_close_is_published_restated_and_rolled_back(permian, request):
     assert {close.namespace, second.namespace} <= namespaces
 
 
+@pytest.mark.torture
 def test_a_source_row_that_one_side_alone_has_is_named(permian, correction):
     close, _, by_trino = permian
     cut_off = {**close.cut_off, "fieldops": {"epoch": 1, "commit_lsn": CORRECTED_AT}}
@@ -177,6 +180,7 @@ def test_a_source_row_that_one_side_alone_has_is_named(permian, correction):
     assert found["fct_field_production_daily"] and found["fct_field_production_monthly"] and not found["dim_well"]
 
 
+@pytest.mark.torture
 def test_dbt_s_unit_tests_pass_on_trino(landed, tmp_path):
     """The figures that were worked out by hand."""
     lakehouse.catalog().create_namespace("ws_unit_tests")

@@ -21,7 +21,7 @@ def at_position(rows: pa.Table, op: str, commit_lsn: int) -> pa.Table:
         "_seq": pa.array(range(n), pa.int64()),
         "_unchanged": pa.nulls(n, pa.string()),
         "_source_at": pa.nulls(n, instant),
-        "_landed_at": pa.nulls(n, instant),
+        "_landed_at": pa.array([NOW] * n, instant),
         "_batch_id": pa.nulls(n, pa.string()),
     }
     for name, values in added.items():

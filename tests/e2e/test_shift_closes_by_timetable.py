@@ -75,7 +75,7 @@ def told_of(project, part: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_shifts_close_in_time_and_come_out_true_and_late_readings_restate_them(project):
+def test_shifts_close_in_time_and_come_out_true_and_late_readings_wait_for_a_new_run(project):
     told = told_of(project, "in_time")
 
     assert all(differs == [] for differs in told["first_versions"].values()), told
