@@ -23,7 +23,7 @@ def plant(tmp_path_factory) -> Lake:
 
     lake = Lake(tmp_path_factory.mktemp("plant"))
     simulated = Plant(SEED, DAY)
-    as_of = datetime.combine(DAY + timedelta(days=1), time(13), UTC)
+    as_of = datetime.combine(DAY + timedelta(days=1), time(20), UTC)  # past the first shift of the next day
     lake.land(tables(simulated, as_of))
     images = list(plant_vision.between(datetime.combine(DAY, time(), UTC), as_of, SEED, DAY))
     lake.feed(
@@ -107,6 +107,28 @@ def test_a_shift_closed_by_itself_is_the_one_that_it_is_in_a_range(plant, closed
     in_range = closed.sql(f"select * from {table} where shift_id = '{SHIFTS[1]}' order by all").to_arrow_table()
     by_itself = alone.sql(f"select * from {table} order by all").to_arrow_table()
     assert by_itself.num_rows > 0
+    assert by_itself.equals(in_range)
+
+
+@pytest.mark.parametrize("table", ["fct_vision_hour", "fct_vision_defect_shift"])
+def test_the_four_weeks_before_are_the_same_from_what_was_published_and_from_the_range(plant, table):
+    """The first shift of the next day: within a range with the day before, and alone with that day as published."""
+    after = f"{DAY + timedelta(days=1)}.1"
+    if not hasattr(plant, "ranged"):
+        plant.ranged = plant.close(SHIFTS[0], after)
+        marts = ("fct_vision_inspection", "fct_vision_defect")
+        with plant.open() as con:
+            con.execute("create schema factorypack")
+        for mart in marts:
+            before = plant.ranged.sql(f"select * from {mart} where shift_id < '{after}'").to_arrow_table()
+            plant.put(f'factorypack."{mart}_then"', before)
+        names = {mart: f"{mart}_then" for mart in marts}
+        plant.next = plant.close(after, history=dict.fromkeys(marts, 1), history_names=names)
+
+    in_range = plant.ranged.sql(f"select * from {table} where shift_id = '{after}' order by all").to_arrow_table()
+    by_itself = plant.next.sql(f"select * from {table} order by all").to_arrow_table()
+    usual = "usual_units" if table == "fct_vision_hour" else "usual_shifts"
+    assert max(by_itself[usual].to_pylist()) > 0
     assert by_itself.equals(in_range)
 
 
