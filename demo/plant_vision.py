@@ -118,20 +118,20 @@ def between(after: datetime, until: datetime, seed: int, first: date) -> Iterato
 
 
 def drop(after: datetime, until: datetime, plant: plant_mes.Plant, inbox: Path) -> list[Path]:
-    """Put the results of these images into the inbox, one file of each kind; none where nothing was taken."""
+    """Put the results of these images into the inbox, a file of each kind; none where nothing was taken, or found."""
     found = list(between(after, until, plant.seed, plant.start))
-    if not found:
-        return []
     name = f"{CAMERA}_{until.astimezone(UTC):%Y%m%dT%H%M%SZ}.csv"
-    texts = {
-        f"vision_defects_{name}": _csv(DEFECT_COLUMNS, _defect_rows(found)),
-        f"vision_results_{name}": _csv(RESULT_COLUMNS, _result_rows(found)),
+    kinds = {
+        f"vision_defects_{name}": (DEFECT_COLUMNS, list(_defect_rows(found))),
+        f"vision_results_{name}": (RESULT_COLUMNS, list(_result_rows(found))),
     }
     inbox.mkdir(parents=True, exist_ok=True)
     written = []
-    for file, text in texts.items():
+    for file, (columns, rows) in kinds.items():
+        if not rows:
+            continue  # a file without rows is none to its feed
         half = inbox / f".{file}.part"
-        half.write_text(text)
+        half.write_text(_csv(columns, rows))
         written.append(half.replace(inbox / file))
     return written
 

@@ -3,7 +3,10 @@
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
+
 from demo import plant_vision
+from demo.plant import deliver, fill
 from demo.plant_line import SEED
 from demo.plant_mes import Plant, tables
 from include.catalog import feeds
@@ -76,3 +79,23 @@ def test_the_camera_grows_less_sure_until_its_lens_is_cleaned():
 
     before, after = (mean(cleaned + timedelta(days=n)) for n in (27, 28))
     assert abs(after - before - 0.081) < 0.01
+
+
+@pytest.mark.platform
+def test_results_are_dropped_each_once_every_quarter_of_an_hour(field_database, tmp_path):
+    """All of the past at first; then what came since, up to the last full quarter of the plant's clock."""
+    fill(field_database, PLANT, NOON)
+    late = NOON + timedelta(minutes=44, seconds=59)
+
+    first = deliver(field_database, PLANT, NOON, tmp_path / "a")
+    again = deliver(field_database, PLANT, NOON + timedelta(minutes=14), tmp_path / "b")
+    later = deliver(field_database, PLANT, late, tmp_path / "c")
+
+    assert later[-1].name == f"vision_results_{plant_vision.CAMERA}_20261030T183000Z.csv" and again == []
+    rows = [
+        found.rows["inspected_at_utc"].to_pylist() for name, found in map(landed, [*first, *later]) if "res" in name
+    ]
+    past, since = rows
+    assert max(past) <= NOON < min(since)
+    begun = datetime(2026, 10, 30, 11, tzinfo=UTC)
+    assert len(past + since) == len(list(plant_vision.between(begun, NOON + timedelta(minutes=30), SEED, DAY)))

@@ -112,6 +112,14 @@ def test_a_message_is_acknowledged_once_it_is_on_disk_and_becomes_a_row_of_each_
     assert not messages.path.exists()
 
 
+def test_images_without_a_defect_make_no_file_of_defects(tmp_path):
+    messages = CameraMessages(tmp_path / "cameras", tmp_path / "inbox")
+    given(messages, message(1, defects=[], verdict="pass"))
+
+    messages.turn(file_every_s=0)
+    assert set(landed(tmp_path / "inbox")) == {"vision_results"}
+
+
 def test_killed_it_goes_on_with_what_was_kept_and_without_half_a_line(tmp_path):
     first = CameraMessages(tmp_path / "cameras", tmp_path / "inbox")
     given(first, message(1))

@@ -170,6 +170,8 @@ class CameraMessages:
         self.inbox.mkdir(parents=True, exist_ok=True)
         defects = [defect for _, found in rows for defect in found]
         for full_name, found in ((DEFECTS, defects), (RESULTS, [image for image, _ in rows])):
+            if not found:
+                continue  # a file without rows is none to its feed
             declared = _declared(full_name)
             half = self.inbox / f".{declared.name}_{name}.part"
             write_half(half, _csv(declared, found))
