@@ -16,32 +16,44 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+import pyarrow as pa
+
 os.environ["HNAI_PROFILE"] = "distributed"
 from stack import testing
 
 STATE_DIR, _ = testing.reserve()  # before anything imports include.settings
 
 BATCH = 500_000
+LAPS = 1_000  # how often the days are gone back before readings are told again, as corrections
 TIMES = 3
 TABLE = "raw.fieldops__daily_readings"
 
 
-def grow(rows: int) -> None:
-    """Append readings of ever earlier days until the raw table has `rows` rows."""
+def grow(known: pa.Table, rows: int) -> None:
+    """Append what is known, moved to earlier days, until raw has `rows` rows: each with figures of its own."""
     from include import lakehouse
 
     with lakehouse.connect() as con:
-        con.execute(f"create temp table known as select * from lakehouse.{TABLE} where production_date >= '2024-01-01'")
+        con.register("given", known)
+        con.execute("create temp table known as from given")
         (own, days, ids) = con.execute(
             "select count(*), max(production_date) - min(production_date) + 1, max(reading_id) from known"
         ).fetchone()
+        types = con.execute("select column_name, data_type from duckdb_columns() where table_name = 'known'").fetchall()
+        figures = "".join(
+            f", ({name} * (0.8 + 0.4 * random()))::{kind} as {name}"
+            for name, kind in types
+            if kind.startswith("DECIMAL") and name != "reading_id"
+        )
         have = lakehouse.table(TABLE).scan().count()
         while have < rows:
             first = have // own
             more = min(BATCH, rows - have) // own + 1
             again = con.execute(
-                f"select k.* replace (k.reading_id + n * {ids} as reading_id, k.production_date - (n * {days})::int "
-                f"as production_date) from known as k cross join range({first}, {first + more}) as r (n)"
+                f"select k.* replace (k._seq + n * 1000 as _seq, "
+                f"k.reading_id + (n % {LAPS} + 1) * {ids} as reading_id, "
+                f"k.production_date - ((n % {LAPS} + 1) * {days})::int as production_date{figures}) "
+                f"from known as k cross join range({first}, {first + more}) as r (n)"
             ).to_arrow_table()
             lakehouse.append(TABLE, again)
             have += again.num_rows
@@ -78,6 +90,7 @@ def seconds(close, profile: str) -> tuple[float, float]:
 def main(sizes: list[int]) -> int:
     testing.start(("seaweedfs", "postgres", "recover", "trino"))
     try:
+        from include import lakehouse
         from include.catalog import calendar
         from stack.parity import close_now
         from tests.cluster import sample_lake
@@ -85,8 +98,9 @@ def main(sizes: list[int]) -> int:
         folder = Path(STATE_DIR) / "benchmark"
         folder.mkdir()
         sample_lake.land_energy(folder)
+        known = lakehouse.table(TABLE).scan("production_date >= '2024-01-01'").to_arrow()
         for rows in sizes:
-            grow(rows)
+            grow(known, rows)
             describe()
             close = close_now(calendar("permian"), *map(str, sample_lake.PERMIAN))
             close = replace(close, cut_off={**close.cut_off, "fieldops": sample_lake.position("fieldops")})
