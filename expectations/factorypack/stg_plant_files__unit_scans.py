@@ -1,4 +1,4 @@
-"""Scans from files that touch the window: at a known station, the right way round, told by nobody else. A row a scan."""
+"""Scans from files that touch the window: at a known station, the right way round, told once. A row a scan."""
 
 import great_expectations as gx
 
@@ -30,8 +30,8 @@ SUITE = gx.ExpectationSuite(
             column="is_in_mes",
             value_set=[0],
             severity="warning",
-            notes="The manufacturing execution system has a scan of that key, which counts; the file's is left out. Two "
-            "sources that number alike need keys that tell them apart.",
+            notes="The manufacturing execution system has a scan of that key, which counts; the file's is left out. "
+            "Two sources that number alike need keys that tell them apart.",
         ),
         gx.expectations.ExpectColumnValuesToBeBetween(
             column="duration_s",

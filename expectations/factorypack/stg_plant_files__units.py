@@ -30,7 +30,7 @@ SUITE = gx.ExpectationSuite(
             column="is_in_mes",
             value_set=[0],
             severity="warning",
-            notes="The manufacturing execution system has that serial number, which counts; the file's row is left out.",
+            notes="The manufacturing execution system has that serial number and counts; the file's row is left out.",
         ),
     ],
 )

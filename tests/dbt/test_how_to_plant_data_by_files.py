@@ -1,4 +1,4 @@
-"""The files of the page "OEE and traces from files" are taken by the feeds that it names, and give the figures that it reckons."""
+"""The files of the page "OEE and traces from files" are taken by its feeds, and give the figures that it reckons."""
 
 import csv
 import io
