@@ -73,7 +73,7 @@ epcis: env ## the genealogy as EPCIS 2.0 events: SHIFT=2026-01-31.1 or ITEM=lot-
 	  $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 .PHONY: alerts
-alerts: env ## alerts of drives: ARGS="list", ARGS="ack|close|label ALERT --who NAME --why REASON"; ARGS="--help"
+alerts: env ## alerts of drives: ARGS="list", ARGS="ack|close|label ALERT --who NAME --why REASON", ARGS="precision"; ARGS="--help"
 	@PYTHONPATH=$(CURDIR) $(VENV)/bin/python -m include.packs.factorypack.condition.cli $(ARGS)
 
 ot-browse: env ## an OPC UA server's variables as rows of the tag dictionary: URL=opc.tcp://host:4840 CSV=tags.csv; ARGS="--help"

@@ -45,6 +45,11 @@ class Bearing:
     def work_order_id(self) -> str:
         return f"WO-{self.station}-B{self.number}"
 
+    @property
+    def work_kind(self) -> str:
+        """Of the work order; what did not fail was planned."""
+        return "corrective" if self.end == "failed" else "preventive"
+
 
 def bearings(station: str, seed: int, until: datetime) -> Iterator[Bearing]:
     """The bearings of a station in order of time, at least to the one that is in it at `until`."""

@@ -60,13 +60,13 @@ def _of_shift(station: str, shift: Period, first: date, seed: int, every_s: int)
         mine = position[hour][known[hour]]
         shown = values[:, read_at[mine]]
         products = set(product[hour][steady[hour]])
-        renewed = [name for name, at in renewals if at <= started_at]
+        renewed = [one for one in renewals if one.replaced_at <= started_at]
         is_steady = (
             steady[hour].sum() >= LEAST_STEADY_S
             and len(products) == 1
             and 2 * len(mine) >= steady[hour].sum()
             and np.ptp(shown[2]) <= LOAD_SPREAD_PCT
-            and not any(started_at < at < ended_at for _, at in renewals)
+            and not any(started_at < one.replaced_at < ended_at for one in renewals)
         )
         yield {
             "calendar": plant_calendar.SITE,
@@ -78,7 +78,9 @@ def _of_shift(station: str, shift: Period, first: date, seed: int, every_s: int)
             "is_evidence": bool(is_steady),
             "product_id": str(products.pop()) if len(products) == 1 else None,
             "running_share": float(running[hour].mean()),
-            "renewed_by": renewed[-1] if renewed else None,
+            "renewed_by": renewed[-1].work_order_id if renewed else None,
+            "renewed_at": renewed[-1].replaced_at if renewed else None,
+            "renewal_kind": renewed[-1].work_kind if renewed else None,
             **{name: float(row.mean()) if len(mine) else None for name, row in zip(COLUMNS, shown, strict=True)},
         }
 
@@ -111,11 +113,8 @@ def _steady(running: np.ndarray) -> np.ndarray:
     return found
 
 
-def _renewals(station: str, first: date, seed: int, until: datetime) -> list[tuple[str, datetime]]:
-    """The work orders that renew the drive, as the MES of a plant that begins on `first` has them, in order of time."""
+def _renewals(station: str, first: date, seed: int, until: datetime) -> list[plant_bearings.Bearing]:
+    """The bearings whose work orders renew the drive, as the MES of a plant begun on `first` has them, in order."""
     begun = plant_calendar.starts_at(first)
-    return [
-        (one.work_order_id, one.replaced_at)
-        for one in plant_bearings.bearings(station, seed, until)
-        if begun <= one.stopped_at and one.replaced_at <= until
-    ]
+    found = plant_bearings.bearings(station, seed, until)
+    return [one for one in found if begun <= one.stopped_at and one.replaced_at <= until]

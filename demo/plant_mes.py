@@ -242,7 +242,7 @@ def _bearing(rows: Rows, line: Line, bearing: plant_bearings.Bearing) -> None:
         {
             "work_order_id": bearing.work_order_id,
             "station_id": bearing.station,
-            "kind": "corrective" if is_failure else "preventive",
+            "kind": bearing.work_kind,
             "opened_at": bearing.stopped_at + timedelta(minutes=5 if is_failure else 0),
             "closed_at": bearing.replaced_at,
             "description": "Drive bearing failed and replaced" if is_failure else "Drive bearing replaced",

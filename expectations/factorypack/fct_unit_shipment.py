@@ -14,7 +14,7 @@ select
 from fct_unit_shipment as m
 inner join this_close as c on m.calendar = c.calendar
 inner join close_shifts as h on m.shift_id = h.shift_id
-left join stg_mes__serials as s on m.serial = s.serial
+left join int_trace_serials as s on m.serial = s.serial
 """
 
 SUITE = gx.ExpectationSuite(

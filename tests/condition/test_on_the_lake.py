@@ -240,6 +240,43 @@ def test_nothing_published_is_nothing_to_do(lake_platform):
     assert rows()["scores"] == []
 
 
+def test_the_command_line_says_how_good_alerts_proved(published, capsys):
+    """One alert, labelled; the drive was renewed 6 hours after it was confirmed, by a job that says that it failed."""
+    import json
+
+    from include.packs.factorypack.condition import cli
+
+    all_steps()
+    one = the_alert()
+    assert cli.main(["label", one.alert_id, "true_fault", "--who", "ada", "--why", "pitted"]) == 0
+    renewed_at = one.confirmed_at + 6 * H
+    renewal = {"renewed_at": renewed_at, "renewal_kind": "corrective"}
+    last = [row(n, 2.0, renewed_by="WO-1") | renewal for n in range(66, 70)]
+    publish([*({"renewed_at": None, "renewal_kind": None, **old} for old in WORN), *last])
+    capsys.readouterr()
+
+    days = str((datetime.now(UTC) - START).days + 1)
+    assert cli.main(["precision", "--days", days, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    station, line, total = said["precision"]
+    assert (station["station_id"], line["line_id"], line["station_id"]) == ("MCH-10", "MCH", None)
+    for figures in (station, line, total):
+        assert (figures["confirmed"], figures["true_faults"], figures["unlabelled"], figures["precision"]) == (
+            1,
+            1,
+            0,
+            1,
+        )
+        assert (figures["running_h"], figures["median_lead_h"], figures["least_lead_h"]) == (64, 6, 6)
+        assert (figures["failures"], figures["missed_failures"], figures["recall"]) == (1, 0, 1)
+
+    assert cli.main(["precision", "--days", days]) == 0
+    shown = capsys.readouterr().out
+    assert "line MCH" in shown and "100 %" in shown and "between 27 % and 100 %" in shown
+    assert cli.main(["precision", "--days", "1"]) == 0  # nothing of it is of yesterday
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["all", *"00000", "–", "–", "–", "0", "0", "–"]
+
+
 def test_the_command_line_lists_and_says(published, capsys):
     from include.packs.factorypack.condition import cli
 

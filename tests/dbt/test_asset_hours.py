@@ -9,7 +9,7 @@ from tests.dbt.factory_lake import Lake
 
 DAY = date(2026, 10, 31)  # the clocks go back in its night; two bearings of the plant are worn
 PLANT_START = DAY - timedelta(days=20)  # long enough for drives that were renewed
-COLUMNS = ("is_evidence", "product_id", "renewed_by", "shift_id", "hour_ended_at")
+COLUMNS = ("is_evidence", "product_id", "renewed_by", "renewed_at", "renewal_kind", "shift_id", "hour_ended_at")
 VALUES = ("running_share", "temperature_degc_mean", "vibration_mm_per_s_mean", "load_pct_mean")
 
 

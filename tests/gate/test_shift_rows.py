@@ -97,3 +97,38 @@ def test_a_camera_is_silent_where_its_station_produced_and_nothing_else():
     cameras = {camera for _, camera, _ in found}
     assert cameras == {"K", "MOVED"} and len(found) == 6
     assert [(shift, camera) for shift, camera, is_silent in found if is_silent] == [("2026-01-31.1", "K")]
+
+
+def test_traces_from_files_are_warned_of_where_the_mes_has_the_key_or_the_line_is_not_known():
+    """Scan 1 is right. 2 is in the MES too, 3 ran backwards, 4 is at no station and still there; 5 is of yesterday. Of
+    the units, A has its order's line, B names one, C has neither and is in the MES."""
+    suites = {s.table: s for s in find_suites("factorypack", "stage")}
+    with duckdb.connect() as con:
+        con.execute(FUNCTIONS)
+        con.execute(
+            """
+            create table this_close as
+            select timestamptz '2026-01-31 12:00:00Z' as starts_at, timestamptz '2026-01-31 20:00:00Z' as ends_at;
+            create table int_stations as select 'S1' as station_id;
+            create table stg_mes__station_scans as select '2' as scan_id;
+            create table stg_mes__serials as select 'C' as serial;
+            create table stg_mes__production_orders as select 'O' as order_id, 'L' as line_id;
+            create table stg_plant_files__unit_scans as
+            select i as scan_id, s as station_id, f::timestamptz as entered_at, u::timestamptz as left_at
+            from (
+                values ('1', 'S1', '2026-01-31 13:00:00Z', '2026-01-31 13:01:00Z'),
+                    ('2', 'S1', '2026-01-31 13:00:00Z', '2026-01-31 13:01:00Z'),
+                    ('3', 'S1', '2026-01-31 13:00:00Z', '2026-01-31 12:59:00Z'),
+                    ('4', 'S9', '2026-01-31 13:00:00Z', null),
+                    ('5', 'S9', '2026-01-30 13:00:00Z', '2026-01-30 13:01:00Z')
+            ) as v (i, s, f, u);
+            create table stg_plant_files__units as
+            select s as serial, o as order_id, l as line_id, timestamptz '2026-01-31 13:00:00Z' as made_at
+            from (values ('A', 'O', null), ('B', null, 'L'), ('C', 'gone', null)) as v (s, o, l)
+            """
+        )
+        scans = con.execute(f"{suites['stg_plant_files__unit_scans'].rows} order by 1").fetchall()
+        units = con.execute(f"{suites['stg_plant_files__units'].rows} order by 1").fetchall()
+
+    assert scans == [("1", 1, 0, 60), ("2", 1, 1, 60), ("3", 1, 0, -60), ("4", 0, 0, None)]
+    assert units == [("A", 1, 0), ("B", 1, 0), ("C", 0, 1)]

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from include.packs.factorypack.condition.life import alerts
-from include.packs.factorypack.report import MARTS, Published, sections_from
+from include.packs.factorypack.condition.precision import Proved
+from include.packs.factorypack.report import MARTS, Published, drives, sections_from
 from include.periods import Period
 from include.publish.report_data import Section
 
@@ -204,7 +205,8 @@ def test_standing_alerts_are_shown_with_what_exceeded_and_whether_anyone_knows()
 
     section = {s.name: s for s in sections_from(published, [NIGHT], "America/Chicago", alerts(told))}["drives"]
 
-    assert [(one["alert_id"], one["state"]) for one in section.data] == [("A", "confirmed")]
+    assert [(one["alert_id"], one["state"]) for one in section.data["alerts"]] == [("A", "confirmed")]
+    assert section.data["precision"] is None
     for words in (
         "2026-02-01 02:00",
         "not acknowledged",
@@ -215,3 +217,17 @@ def test_standing_alerts_are_shown_with_what_exceeded_and_whether_anyone_knows()
     ):
         assert words in str(section.html), words
     assert "No alert stands." in str(sections_from(published, [NIGHT], "America/Chicago")[-1].html)
+
+
+def test_how_good_alerts_proved_is_said_in_one_line():
+    worth = Proved(None, None, 5, 3, 1, 0, 336.0, 2, 1, (30.0, 50.0, 90.0))
+    nothing = Proved(None, None, 0, 0, 0, 0, 336.0, 0, 0, ())
+
+    found = drives([], [], "America/Chicago", worth)
+
+    assert (
+        "Confirmed in 90 days: 5, by label true 3, false 1, unclear 0, not labelled 1; precision 75.0 % (90 % "
+        "confidence: 35.6 % to 94.2 %), lead 50.0 h (median). Of 2 failures 1 without an alert."
+    ) in str(found.html)
+    assert found.data["precision"]["missed_failures"] == 1
+    assert "Confirmed in" not in str(drives([], [], "America/Chicago", nothing).html)

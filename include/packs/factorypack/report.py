@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,11 +12,12 @@ from markupsafe import Markup
 from include.catalog import calendar
 from include.packs.factorypack.condition.events import events_of
 from include.packs.factorypack.condition.life import Alert, alerts
+from include.packs.factorypack.condition.precision import COLUMNS, DAYS, Proved, proved
 from include.periods import Period
 from include.publish import report_charts as charts
 from include.publish.freeze import Close
 from include.publish.report_charts import Column, Kind, Step, Stretch, badge
-from include.publish.report_data import Figure, Layout, Section, Snapshots, rows_of
+from include.publish.report_data import Figure, Layout, Section, Snapshots, Span, rows_of
 from include.publish.report_text import exact, local, rounded, signed
 
 Row = Mapping[str, Any]
@@ -84,12 +86,22 @@ class Published:
 
 def sections(close: Close, snapshots: Snapshots) -> list[Section]:
     published = Published(*(rows_of(close, mart, snapshots).to_pylist() for mart in MARTS))
-    told = [event for event in events_of(close.calendar) if event["recorded_at"] <= close.frozen_at]
-    return sections_from(published, close.periods, calendar(close.calendar).zone, alerts(told))
+    told = alerts(event for event in events_of(close.calendar) if event["recorded_at"] <= close.frozen_at)
+    until = close.periods[-1].ends_at
+    since = until - timedelta(days=DAYS)
+    span = Span(close.calendar, f"{close.from_date - timedelta(days=DAYS)}.1", close.last)
+    before = rows_of(close, "fct_asset_hour", snapshots, span)
+    before = before.select([name for name in COLUMNS if name in before.column_names]).to_pylist()
+    worth = proved(told, before, since, until)[-1]
+    return sections_from(published, close.periods, calendar(close.calendar).zone, told, worth)
 
 
 def sections_from(
-    published: Published, periods: Sequence[Period], zone: str, told: Sequence[Alert] = ()
+    published: Published,
+    periods: Sequence[Period],
+    zone: str,
+    told: Sequence[Alert] = (),
+    worth: Proved | None = None,
 ) -> list[Section]:
     return [
         losses(published.lines),
@@ -99,7 +111,7 @@ def sections_from(
         accuracy(published.accuracy),
         trace(published.traced_lines, published.traced_stations, published.exceptions),
         cameras(published.camera_hours, published.defects),
-        drives(told, published.hours, zone),
+        drives(told, published.hours, zone, worth),
     ]
 
 
@@ -327,8 +339,8 @@ def _trace_remarks(row: Row) -> Markup:
     return Markup(" ").join(said)
 
 
-def drives(told: Sequence[Alert], hours: Sequence[Row], zone: str) -> Section:
-    """The alerts that stood when the close froze, and how many hours of the shift said anything of the drives.
+def drives(told: Sequence[Alert], hours: Sequence[Row], zone: str, worth: Proved | None = None) -> Section:
+    """The alerts that stood when the close froze, how good those of the last weeks proved, and the hours' evidence.
 
     Not the scores of this shift itself: they follow its publishing. So a report that is written again says the same.
     """
@@ -368,7 +380,33 @@ def drives(told: Sequence[Alert], hours: Sequence[Row], zone: str) -> Section:
         f"; the others: {others}" if others else "",
     )
     body = charts.table(head, rows) if rows else _nothing("No alert stands.")
-    return Section("drives", "Condition of the drives", data, Markup("{}{}").format(note, body))
+    said = {"alerts": data, "precision": worth.as_json() if worth else None}
+    return Section("drives", "Condition of the drives", said, Markup("{}{}{}").format(note, body, _worth(worth)))
+
+
+def _worth(one: Proved | None) -> Markup:
+    """One line of how good the alerts of the last weeks proved; nothing where there was neither alert nor failure."""
+    if one is None or not (one.confirmed or one.failures):
+        return Markup("")
+    low, high = one.interval or (None, None)
+    interval = f" (90 % confidence: {_percent(low)} to {_percent(high)})" if one.interval else ""
+    lead = f", lead {rounded(one.median_lead_h)} h (median)" if one.lead_h else ""
+    return Markup(
+        '<p class="soft">Confirmed in {} days: {}, by label true {}, false {}, unclear {}, not labelled {}; precision '
+        "{}{}{}. Of {} failures {} without an alert.</p>"
+    ).format(
+        DAYS,
+        exact(one.confirmed),
+        exact(one.true_faults),
+        exact(one.false_alarms),
+        exact(one.unclear),
+        exact(one.unlabelled),
+        _percent(one.precision),
+        interval,
+        lead,
+        exact(one.failures),
+        exact(one.missed),
+    )
 
 
 def cameras(hours: Sequence[Row], defects: Sequence[Row]) -> Section:

@@ -83,6 +83,7 @@ renewals as (
     select distinct
         orders.station_id,
         orders.work_order_id,
+        orders.work_kind,
         {{ epoch_ms("orders.closed_at") }} as renewed_ms
     from {{ ref('stg_mes__work_orders') }} as orders
     inner join {{ ref('factorypack_renewals') }} as rules
@@ -96,6 +97,7 @@ with_renewal as (
     select
         asset_hours.*,
         renewals.work_order_id,
+        renewals.work_kind,
         renewals.renewed_ms,
         row_number() over (
             partition by asset_hours.station_id, asset_hours.from_ms
@@ -127,6 +129,7 @@ select
     with_renewal.to_ms,
     with_renewal.work_order_id as renewed_by,
     with_renewal.renewed_ms,
+    lower(with_renewal.work_kind) as renewal_kind,
     renewed_within.station_id is not null as is_renewed_within,
     coalesce(spent.production_ms, 0) as production_ms,
     coalesce(spent.setup_ms, 0) as setup_ms,

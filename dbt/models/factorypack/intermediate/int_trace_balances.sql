@@ -1,5 +1,5 @@
 with moved as (
-    select * from {{ ref('stg_mes__lot_transformations') }}
+    select * from {{ ref('int_trace_transformations') }}
     where calendar = '{{ var("calendar") }}'
 ),
 

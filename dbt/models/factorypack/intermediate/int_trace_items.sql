@@ -5,7 +5,7 @@ with known as (
         product_id,
         {{ epoch_ms("made_at") }} as known_ms,
         1 as place
-    from {{ ref('stg_mes__serials') }}
+    from {{ ref('int_trace_serials') }}
     union all
     select
         lot_id as item_id,
@@ -13,7 +13,7 @@ with known as (
         product_id,
         {{ epoch_ms("created_at") }} as known_ms,
         2 as place
-    from {{ ref('stg_mes__lots') }}
+    from {{ ref('int_trace_lots') }}
 ),
 
 numbered as (

@@ -25,7 +25,7 @@ assembled as (
         cast(0 as decimal(18, 3)) as declared_loss,
         components.station_id,
         components.assembled_at as linked_at
-    from {{ ref('stg_mes__component_genealogy') }} as components
+    from {{ ref('int_trace_components') }} as components
     left join stations on components.station_id = stations.station_id
     where stations.calendar = '{{ var("calendar") }}' or stations.calendar is null
 ),
@@ -41,7 +41,7 @@ moved as (
         max(product_id) as product_id,
         max(unit) as unit,
         max(happened_at) as happened_at
-    from {{ ref('stg_mes__lot_transformations') }}
+    from {{ ref('int_trace_transformations') }}
     where calendar = '{{ var("calendar") }}'
     group by transformation_id, movement, kind, item_id
 ),

@@ -1,5 +1,5 @@
 with lots as (
-    select * from {{ ref('stg_mes__lots') }}
+    select * from {{ ref('int_trace_lots') }}
     where calendar = '{{ var("calendar") }}'
 ),
 
@@ -16,7 +16,7 @@ moves as (
         'assembled' as what,
         quantity,
         assembled_at as moved_at
-    from {{ ref('stg_mes__component_genealogy') }}
+    from {{ ref('int_trace_components') }}
     union all
     select
         item_id as lot_id,
@@ -27,7 +27,7 @@ moves as (
         end as what,
         quantity,
         happened_at as moved_at
-    from {{ ref('stg_mes__lot_transformations') }}
+    from {{ ref('int_trace_transformations') }}
     where calendar = '{{ var("calendar") }}' and movement in ('input', 'output')
 )
 

@@ -4,7 +4,7 @@ with scans as (
         stations.line_id,
         {{ epoch_ms("scans.entered_at") }} as entered_ms,
         {{ epoch_ms("scans.left_at") }} as left_ms
-    from {{ ref('stg_mes__station_scans') }} as scans
+    from {{ ref('int_trace_scans') }} as scans
     left join {{ ref('int_stations') }} as stations on scans.station_id = stations.station_id
     where
         scans.left_at < {{ window_ends_at() }}

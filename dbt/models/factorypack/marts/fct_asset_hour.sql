@@ -77,6 +77,7 @@ select
         cast({{ ratio(quantity ~ "_known_ms", "steady_ms", 6) }} as decimal(18, 6)) as {{ name }}_known_share,
     {%- endfor %}
     renewed_by,
+    renewal_kind,
     case when renewed_ms is not null then {{ factorypack_instant("renewed_ms") }} end as renewed_at,
     cast({{ ratio("from_ms - renewed_ms", "3600000", 6) }} as decimal(18, 6)) as hours_since_renewal
 from judged

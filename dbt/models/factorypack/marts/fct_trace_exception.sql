@@ -25,11 +25,11 @@ links as (
 ),
 
 serials as (
-    select serial from {{ ref('stg_mes__serials') }}
+    select serial from {{ ref('int_trace_serials') }}
 ),
 
 shipments as (
-    select * from {{ ref('stg_mes__shipments') }}
+    select * from {{ ref('int_trace_shipments') }}
     where calendar = '{{ var("calendar") }}'
 ),
 

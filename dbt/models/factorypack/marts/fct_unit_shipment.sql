@@ -2,7 +2,7 @@ with shipments as (
     select
         *,
         {{ epoch_ms("shipped_at") }} as shipped_ms
-    from {{ ref('stg_mes__shipments') }}
+    from {{ ref('int_trace_shipments') }}
     where calendar = '{{ var("calendar") }}'
 ),
 
