@@ -15,7 +15,8 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -181,10 +182,6 @@ def run_dbt(
         workspace.parent.mkdir(parents=True, exist_ok=True)
     if workspace:
         known["workspace"] = str(workspace)
-    if target == "distributed":
-        from include.engine_trino import address
-
-        known["trino"] = {**address(), "user": settings.cluster.trino_user, "threads": settings.cluster.trino_threads}
     command = ["--no-version-check", "--no-write-json", "--log-level-file", "info", "--log-path", str(folder / "logs")]
     if is_quiet:
         command += ["--log-level", "none"]
@@ -199,17 +196,30 @@ def run_dbt(
         "--target",
         target,
     ]
-    command += ["--vars", json.dumps(known, default=str)]
     kept = parsed_project(target)
     manifest = _load_parsed(kept)
     if manifest and target == "distributed":
         _move(manifest, str(workspace))
     try:
-        return dbtRunner(manifest=manifest).invoke(command)
+        with _profile(target) as needed:
+            command += ["--vars", json.dumps(known | needed, default=str)]
+            return dbtRunner(manifest=manifest).invoke(command)
     finally:
         DuckDBConnectionManager.close_all_connections()  # gives the workspace's lock back
         reset_adapters()
         _keep_parsed(folder / "partial_parse.msgpack", kept)
+
+
+@contextmanager
+def _profile(target: str) -> Iterator[dict[str, Any]]:
+    """The variables that the target's entry in `dbt/profiles.yml` reads."""
+    if target != "distributed":
+        yield {}
+        return
+    from include.engine_trino import dbt_profile
+
+    with dbt_profile() as trino:
+        yield {"trino": trino}
 
 
 KEPT_PROJECTS = 3  # parsed ones per adapter: branches and copies that are worked on by turns

@@ -4,6 +4,7 @@ Trino sees the lakehouse as the catalog `lakehouse`, like every engine. The name
 dropped some days later by upkeep; its tables are ordinary Iceberg tables, so DuckDB and pyiceberg read them as well.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -15,7 +16,8 @@ from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchNamespaceErr
 
 from include import lakehouse
 from include.engine import not_built
-from include.settings import settings
+from include.errors import BadSetting
+from include.settings import has_secret, secret, settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,16 +27,24 @@ if TYPE_CHECKING:
     from include.publish.freeze import Close
 
 WORKSPACES = "ws_"  # what the name of every such namespace begins with
+PASSWORD = "trino_password"  # the secret of a Trino that asks for one
+DBT_PASSWORD = "DBT_ENV_SECRET_TRINO_PASSWORD"
 CATALOG_CALLS = 8  # at one time: a workspace has dozens of tables, and each answer is awaited
 
 
 def connect(schema: str | None = None) -> "Connection":
-    """A connection to Trino's catalog `lakehouse`; instants come in UTC."""
+    """A connection to Trino's catalog `lakehouse`; instants come in UTC. Raises `BadSetting` as `address` does."""
+    from trino.auth import BasicAuthentication
     from trino.dbapi import connect as trino_connect
 
+    host, port, scheme = address()
     return trino_connect(
-        **address(),
+        host=host,
+        port=port,
+        http_scheme=scheme,
         user=settings.cluster.trino_user,
+        auth=BasicAuthentication(settings.cluster.trino_user, secret(PASSWORD)) if has_secret(PASSWORD) else None,
+        verify=certificates(),
         catalog=lakehouse.LAKEHOUSE,
         schema=schema,
         source="hnai",
@@ -42,14 +52,45 @@ def connect(schema: str | None = None) -> "Connection":
     )
 
 
-def address() -> dict[str, Any]:
-    """Where the coordinator is: host, port, http_scheme."""
+def address() -> tuple[str, int, str]:
+    """Where the coordinator is: host, port, scheme. Raises `BadSetting` where a password would cross the net open."""
     where = urlsplit(settings.trino_uri)
-    return {
-        "host": where.hostname,
-        "port": where.port or (443 if where.scheme == "https" else 8080),
-        "http_scheme": where.scheme,
+    if has_secret(PASSWORD) and where.scheme != "https":
+        raise BadSetting(
+            f"Trino is given the secret {PASSWORD!r}, but its address {settings.trino_uri} is not https://. "
+            f"Set HNAI_CLUSTER__TRINO_URL to its TLS address, or remove {settings.secrets_dir / PASSWORD}"
+        )
+    return str(where.hostname), where.port or (443 if where.scheme == "https" else 8080), where.scheme
+
+
+def certificates() -> str:
+    """The file of certificates that are trusted. It is named, since dbt's adapter checks none unless told to."""
+    from requests.certs import where
+
+    return os.environ.get("REQUESTS_CA_BUNDLE") or where()  # as requests itself chooses
+
+
+@contextmanager
+def dbt_profile() -> Iterator[dict[str, Any]]:
+    """What `dbt/profiles.yml` reads as the variable `trino`; the password is in dbt's environment meanwhile.
+
+    dbt keeps no environment variable of that prefix in its files or logs.
+    """
+    host, port, scheme = address()
+    profile = {
+        "method": "ldap" if has_secret(PASSWORD) else "none",  # so dbt calls any user with a password
+        "host": host,
+        "port": port,
+        "http_scheme": scheme,
+        "cert": certificates(),
+        "user": settings.cluster.trino_user,
+        "threads": settings.cluster.trino_threads,
     }
+    os.environ[DBT_PASSWORD] = secret(PASSWORD) if has_secret(PASSWORD) else ""
+    try:
+        yield profile
+    finally:
+        del os.environ[DBT_PASSWORD]
 
 
 class TrinoNamespace:

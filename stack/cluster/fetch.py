@@ -26,7 +26,7 @@ DEPLOY = ROOT / "deploy"
 SMT = ROOT / "connect-smt"
 REQUIREMENTS = ROOT / "requirements.txt"
 STAMP = "made_from"
-TRINO_PLUGINS = {"iceberg", "tpch"}
+TRINO_PLUGINS = {"iceberg", "tpch", "password-authenticators"}
 
 
 class CannotFetch(RuntimeError):

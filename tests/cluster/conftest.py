@@ -32,8 +32,10 @@ def cluster(platform):
 
 @pytest.fixture(scope="session")
 def trino(cluster):
-    """Stores and Trino, healthy."""
-    cluster.start(("seaweedfs", "postgres", "recover", "trino"))
+    """Stores, the catalog of the settings and Trino, healthy."""
+    from stack.services import LAKE
+
+    cluster.start((*LAKE, "trino"))
     return cluster
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from include.errors import LandingError
 from tests.cluster.connect_trial import ConnectTrial, kill_service
-from tests.land_cdc.test_crash import churn
+from tests.land_cdc.test_crash import churn, die_in_a_full_load
 
 pytestmark = [pytest.mark.platform, pytest.mark.torture]
 
@@ -38,6 +38,42 @@ def test_a_service_killed_under_churn_loses_nothing_and_what_comes_twice_is_the_
 
     assert trial.differences(table) == []
     assert differing_repeats(trial, table) == 0
+
+
+def test_a_full_load_goes_on_after_its_own_death_and_through_connect_s_while_the_stream_runs(trial, monkeypatch):
+    from include.land import connect, full_load
+
+    copy, is_killed = full_load._Job.copy, threading.Event()
+
+    def copy_without_connect(job, *of):
+        if not is_killed.is_set():
+            is_killed.set()
+            kill_service("connect")
+        return copy(job, *of)
+
+    trial.db.execute("create table loaded (id int primary key, v text, n numeric(18, 4))")
+    trial.db.execute("insert into loaded select g, repeat('v', 60) || g, g / 7.0 from generate_series(1, 400000) g")
+    trial.declare("loaded")
+    connect.register_connector("trial")
+    stop = threading.Event()
+    writer = threading.Thread(target=churn, args=(trial.dsn, "loaded", stop, 9, 0.1))
+    writer.start()
+    try:
+        die_in_a_full_load(trial, "loaded")
+        assert trial.rows("loaded", "_op", "_op = 'r'") == []  # no half of it is visible
+        monkeypatch.setattr(full_load._Job, "copy", copy_without_connect)
+        assert full_load.load_table("trial", "loaded").chunks_reused >= 2
+        assert is_killed.is_set()
+        _await_running()
+    finally:
+        stop.set()
+        writer.join()
+    trial.settle(timeout=240)
+
+    assert trial.differences("loaded") == []
+    assert differing_repeats(trial, "loaded") == 0
+    read = trial.rows("loaded", "id", "_op = 'r'")
+    assert len(read) == len(set(read)) >= 390_000
 
 
 def test_lost_offsets_stop_the_sink_and_the_next_run_begins_a_new_epoch(trial):

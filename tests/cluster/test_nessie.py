@@ -1,5 +1,8 @@
 """A close published through Nessie: one commit of the catalog, with the history that publishing rests on."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +17,7 @@ from include.ops.store import read
 from include.publish.publish import publish
 from include.publish.restate import published_rows, window_filter
 from include.publish.rollback import roll_back
-from include.settings import secret, settings
+from include.settings import ROOT, secret, settings
 from tests.publish import tiny
 from tests.publish.conftest import site, tiny_folder, tinypack  # noqa: F401
 
@@ -121,6 +124,15 @@ def test_upkeep_leaves_the_files_of_what_is_remembered_and_removes_older_ones(si
     assert tiny.published("fct_field_daily", site)[0][2] == "11.000000"
     with pytest.raises(OSError):
         published_rows(lakehouse.table(FIELDS), before, window)
+
+
+def test_closes_that_trino_builds_are_the_same_published_restated_and_rolled_back_on_nessie():
+    """The trials of Trino once more, on a platform of their own whose catalog is Nessie."""
+    environment = {**os.environ, "HNAI_CLUSTER__CATALOG": "nessie"}
+    command = [sys.executable, "-m", "pytest", "-q", "tests/cluster/test_trino_close.py"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout[-5000:]
 
 
 def _of(close, day: str):

@@ -38,6 +38,22 @@ def no_row_twice(trial, table: str) -> bool:
     return len(positions) == len(set(positions))
 
 
+def die_in_a_full_load(trial, table: str) -> None:
+    """Load a table in chunks of 100,000 rows, in a process that dies when two of them are read."""
+    code = (
+        "import os; from tests.land_cdc import worker_on; from include.land import full_load\n"
+        "full_load.CHUNK_ROWS = 100_000\n"
+        "copy, done = full_load._Job.copy, []\n"
+        "def dying(self, *args):\n"
+        "    if len(done) == 2: os._exit(9)\n"
+        "    path = copy(self, *args); done.append(1); return path\n"
+        "full_load._Job.copy = dying\n"
+        f"full_load.load_table('trial', {table!r})\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(trial._models)], check=False)
+    assert killed.returncode == 9
+
+
 def test_a_worker_killed_under_churn_loses_nothing_and_lands_nothing_twice(trial):
     trial.make("churned", "id bigint primary key, v text, n numeric(18, 4)")
     stop = threading.Event()
@@ -117,18 +133,7 @@ def test_a_full_load_killed_half_way_goes_on_while_the_stream_runs(trial):
     writer = threading.Thread(target=churn, args=(trial.dsn, "loaded", stop, 9))
     writer.start()
     try:
-        code = (
-            "import os; from tests.land_cdc import worker_on; from include.land import full_load\n"
-            "full_load.CHUNK_ROWS = 100_000\n"
-            "copy, done = full_load._Job.copy, []\n"
-            "def dying(self, *args):\n"
-            "    if len(done) == 2: os._exit(9)\n"
-            "    path = copy(self, *args); done.append(1); return path\n"
-            "full_load._Job.copy = dying\n"
-            "full_load.load_table('trial', 'loaded')\n"
-        )
-        killed = subprocess.run([sys.executable, "-c", code, str(trial._models)], check=False)
-        assert killed.returncode == 9
+        die_in_a_full_load(trial, "loaded")
         from include.land import full_load
 
         assert trial.rows("loaded", "_op", "_op = 'r'") == []  # no half of it is visible
