@@ -84,6 +84,13 @@ class Built(Server):
         return digest.hexdigest().encode()
 
 
+class Trimmed(Server):
+    """Trino without most of its plugins: another choice of them is fetched anew."""
+
+    def _content(self) -> bytes:
+        return self.pom.read_bytes() + " ".join(sorted(TRINO_PLUGINS)).encode()
+
+
 class Environment(Server):
     """This Python environment with what Airflow needs for Celery workers and for logs in the object store."""
 
@@ -150,7 +157,7 @@ KAFKA = Server(DEPLOY / "kafka" / "pom.xml", _jars, 54)
 DEBEZIUM = Server(DEPLOY / "connect" / "debezium" / "pom.xml", _plugin, 10)
 ICEBERG = Server(DEPLOY / "connect" / "iceberg" / "pom.xml", _plugin, 155)
 TRANSFORMS = Built(SMT / "pom.xml", _smt, 1)
-TRINO = Server(DEPLOY / "trino" / "pom.xml", _trino, 821)
+TRINO = Trimmed(DEPLOY / "trino" / "pom.xml", _trino, 821)
 NESSIE = Server(DEPLOY / "nessie" / "pom.xml", _jars, 245)
 PLUGINS = (DEBEZIUM, ICEBERG, TRANSFORMS)
 AIRFLOW = Environment(ROOT / "requirements-cluster.txt", _environment, 120)
