@@ -1,11 +1,14 @@
 """`check` and `test`: linters and tests, each step timed, and what is missing named."""
 
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +26,9 @@ CLEAN_SQL = ROOT / ".sqlfluff_cache"  # a line per model that was found clean: r
 SLOW = "platform or e2e"
 FAST = f"not ({SLOW}) and not torture"
 NO_TESTS = 5  # the exit code of pytest where nothing was selected
+# Rooms that mostly wait, for services that they kill and for time limits, begin: two of them leave each other enough of
+# two cores. Those that compute follow. A room that is not named comes last.
+ORDER = ("e2e", "ot", "publish", "land_cdc", "demo", "cluster", "dbt")
 
 
 def check() -> int:
@@ -59,46 +65,80 @@ def _sql_is_clean() -> bool:
 def test(arguments: Sequence[str]) -> int:
     """The whole suite but the torture: the fast tests, then each room that needs a platform, on a platform of its own.
 
-    A room kills services and fills databases, so none shares its platform with another. With arguments, one
-    plain call of pytest. Returns the exit code.
+    A room kills services and fills databases, so none shares its platform with another; two rooms run at a time. With
+    arguments, one plain call of pytest. Returns the exit code.
     """
     if arguments:
         return subprocess.call([str(BIN / "pytest"), *arguments], cwd=ROOT, env=_environment())
-    return _run_rooms(f"({SLOW}) and not torture", {"fast": ["-n", "2", "-m", FAST]})
+    return _run_rooms(f"({SLOW}) and not torture", {"fast": ["-n", "2", "-m", FAST]}, at_a_time=2)
 
 
 def torture() -> int:
     """The long trials: kills by the dozen, a transaction of a million rows. Returns the exit code."""
-    return _run_rooms("torture", {})
+    return _run_rooms("torture", {}, at_a_time=1)
 
 
-def _run_rooms(marked: str, first: dict[str, list[str]]) -> int:
-    """Run pytest once a room and add up what the runs report; a room without such tests is passed over."""
-    rooms = first | {
-        folder.name: ["-m", marked, str(folder.relative_to(ROOT))]
-        for folder in sorted((ROOT / "tests").iterdir())
-        if folder.is_dir() and any(folder.glob("test_*.py"))
-    }
+@dataclass(frozen=True)
+class Ran:
+    """What became of one call of pytest."""
+
+    room: str
+    code: int
+    wall_s: float
+    cpu_s: float  # of pytest and what it waited for; services of a platform are not among them
+    output: str
+    counts: Counter[str]
+
+
+def _run_rooms(marked: str, first: dict[str, list[str]], at_a_time: int) -> int:
+    """Run pytest once a room and add up what the runs report; a room without such tests is passed over.
+
+    `first` are rooms of their own that run before the others. What a room prints is shown whole when it ends.
+    """
+    folders = [f for f in (ROOT / "tests").iterdir() if f.is_dir() and any(f.glob("test_*.py"))]
+    folders.sort(key=lambda f: (ORDER.index(f.name) if f.name in ORDER else len(ORDER), f.name))
+    rooms = {folder.name: ["-m", marked, str(folder.relative_to(ROOT))] for folder in folders}
     total: Counter[str] = Counter()
     broken = []
-    with tempfile.TemporaryDirectory() as reports:
-        for room, chosen in rooms.items():
-            begun, report = time.monotonic(), Path(reports) / f"{room}.xml"
-            command = [str(BIN / "pytest"), "-q", "--durations=3", f"--junitxml={report}", *chosen]
-            code = subprocess.call(command, cwd=ROOT, env=_environment())
-            if code == NO_TESTS:
-                continue
-            print(f"--- {room}: {'ok' if code == 0 else 'FAILED'}, {time.monotonic() - begun:.0f} s", flush=True)
-            if code:
-                broken.append(room)
-            if report.exists():
-                suite = ElementTree.parse(report).getroot().find("testsuite")
-                total.update({name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")})
+    for together, workers in ((first, 1), (rooms, at_a_time)):
+        with ThreadPoolExecutor(workers) as pool:
+            started = [pool.submit(_run_room, room, chosen) for room, chosen in together.items()]
+            try:
+                for done in as_completed(started):
+                    ran = done.result()
+                    if ran.code == NO_TESTS:
+                        continue
+                    outcome = "ok" if ran.code == 0 else "FAILED"
+                    sys.stdout.write(ran.output)
+                    print(f"--- {ran.room}: {outcome}, {ran.wall_s:.0f} s, {ran.cpu_s:.0f} CPU s", flush=True)
+                    if ran.code:
+                        broken.append(ran.room)
+                    total.update(ran.counts)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # an interrupt ends the rooms that run: begin no others
+                raise
     failed = total["failures"] + total["errors"]
     if broken:
-        print(f"\nfailed: {', '.join(broken)}. One alone: make test ARGS=tests/<room>")
+        print(f"\nfailed: {', '.join(sorted(broken))}. One alone: make test ARGS=tests/<room>")
     print(f"{total['tests'] - failed - total['skipped']} passed, {failed} failed, {total['skipped']} skipped")
     return 1 if broken else 0
+
+
+def _run_room(room: str, chosen: list[str]) -> Ran:
+    begun = time.monotonic()
+    counts: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        report, output = Path(folder) / "report.xml", Path(folder) / "output"
+        command = [str(BIN / "pytest"), "-q", "--durations=3", f"--junitxml={report}", *chosen]
+        with output.open("w") as shown:
+            running = subprocess.Popen(command, cwd=ROOT, env=_environment(), stdout=shown, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)  # so that Popen does not wait for it again
+        if report.exists():
+            suite = ElementTree.parse(report).getroot().find("testsuite")
+            counts.update({name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")})
+        wall_s, cpu_s = time.monotonic() - begun, used.ru_utime + used.ru_stime
+        return Ran(room, running.returncode, wall_s, cpu_s, output.read_text(), counts)
 
 
 def _passes(name: str, command: list[str], advice: str) -> bool:
@@ -114,10 +154,9 @@ def _passes(name: str, command: list[str], advice: str) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """Without the address of a running platform: tests choose their own."""
-    environment = child_environment()
-    return {
-        name: value
-        for name, value in environment.items()
-        if name not in ("HNAI_STATE_DIR", "HNAI_PORT_SHIFT", "HNAI_PROFILE")
-    }
+    """Without the address of a running platform: tests choose their own.
+
+    Python keeps its bytecode in any case: the tests start it hundreds of times.
+    """
+    left_out = ("HNAI_STATE_DIR", "HNAI_PORT_SHIFT", "HNAI_PROFILE", "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in child_environment().items() if name not in left_out}

@@ -3,6 +3,7 @@
 Settings are read when `include.settings` is first imported, so `reserve()` must run before that (`tests/conftest.py`).
 """
 
+import fcntl
 import os
 import random
 import socket
@@ -53,8 +54,8 @@ def reserve() -> tuple[Path, int]:
 
 
 def free_shift() -> int:
-    """A port shift at which nothing listens; chosen at random, so that two that ask at one time seldom meet."""
-    return next(shift for shift in random.sample(SHIFTS, len(SHIFTS)) if _are_free(shift))
+    """A port shift at which nothing listens; of this process until it ends, so that no other one chooses it as well."""
+    return next(shift for shift in random.sample(SHIFTS, len(SHIFTS)) if _is_ours(shift) and _are_free(shift))
 
 
 def start(services: tuple[str, ...] = ("seaweedfs", "postgres")) -> None:
@@ -70,6 +71,16 @@ def stop() -> None:
     from stack.progress import Progress
 
     down(Progress(quiet=True))
+
+
+def _is_ours(shift: int) -> bool:
+    claim = os.open(Path(tempfile.gettempdir()) / f"hnai-ports-{os.getuid()}-{shift}", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(claim)
+        return False
+    return True  # left open: the lock goes with the process
 
 
 def _are_free(shift: int) -> bool:
