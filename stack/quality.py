@@ -125,6 +125,7 @@ def _run_rooms(marked: str, first: dict[str, list[str]], at_a_time: int) -> int:
 
 
 def _run_room(room: str, chosen: list[str]) -> Ran:
+    print(f"... {room}", flush=True)
     begun = time.monotonic()
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
