@@ -4,7 +4,6 @@ Trino sees the lakehouse as the catalog `lakehouse`, like every engine. The name
 dropped some days later by upkeep; its tables are ordinary Iceberg tables, so DuckDB and pyiceberg read them as well.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchNamespaceErr
 from include import lakehouse
 from include.engine import not_built
 from include.errors import BadSetting
-from include.settings import has_secret, secret, settings
+from include.settings import has_secret, in_environment, secret, settings, trusted_certificates
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 WORKSPACES = "ws_"  # what the name of every such namespace begins with
 PASSWORD = "trino_password"  # the secret of a Trino that asks for one
-DBT_PASSWORD = "DBT_ENV_SECRET_TRINO_PASSWORD"
 CATALOG_CALLS = 8  # at one time: a workspace has dozens of tables, and each answer is awaited
 
 
@@ -44,7 +42,7 @@ def connect(schema: str | None = None) -> "Connection":
         http_scheme=scheme,
         user=settings.cluster.trino_user,
         auth=BasicAuthentication(settings.cluster.trino_user, secret(PASSWORD)) if has_secret(PASSWORD) else None,
-        verify=certificates(),
+        verify=trusted_certificates(),
         catalog=lakehouse.LAKEHOUSE,
         schema=schema,
         source="hnai",
@@ -63,34 +61,24 @@ def address() -> tuple[str, int, str]:
     return str(where.hostname), where.port or (443 if where.scheme == "https" else 8080), where.scheme
 
 
-def certificates() -> str:
-    """The file of certificates that are trusted. It is named, since dbt's adapter checks none unless told to."""
-    from requests.certs import where
-
-    return os.environ.get("REQUESTS_CA_BUNDLE") or where()  # as requests itself chooses
-
-
 @contextmanager
 def dbt_profile() -> Iterator[dict[str, Any]]:
     """What `dbt/profiles.yml` reads as the variable `trino`; the password is in dbt's environment meanwhile.
 
-    dbt keeps no environment variable of that prefix in its files or logs.
+    dbt keeps no variable of that prefix in its files or logs. Its adapter checks no certificate unless told to.
     """
     host, port, scheme = address()
-    profile = {
-        "method": "ldap" if has_secret(PASSWORD) else "none",  # so dbt calls any user with a password
-        "host": host,
-        "port": port,
-        "http_scheme": scheme,
-        "cert": certificates(),
-        "user": settings.cluster.trino_user,
-        "threads": settings.cluster.trino_threads,
-    }
-    os.environ[DBT_PASSWORD] = secret(PASSWORD) if has_secret(PASSWORD) else ""
-    try:
-        yield profile
-    finally:
-        del os.environ[DBT_PASSWORD]
+    password = secret(PASSWORD) if has_secret(PASSWORD) else ""
+    with in_environment(DBT_ENV_SECRET_TRINO_PASSWORD=password):
+        yield {
+            "method": "ldap" if password else "none",  # so dbt calls any user with a password
+            "host": host,
+            "port": port,
+            "http_scheme": scheme,
+            "cert": trusted_certificates(),
+            "user": settings.cluster.trino_user,
+            "threads": settings.cluster.trino_threads,
+        }
 
 
 class TrinoNamespace:

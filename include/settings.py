@@ -4,6 +4,9 @@ This is the one module that reads environment variables (prefix `HNAI_`, `__` be
 and secret files. Everything else asks `settings` and `secret(name)`.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -280,6 +283,24 @@ def secret(name: str) -> str:
 def has_secret(name: str) -> bool:
     """Whether the secret `name` was written down: for what a system of others may ask for or not."""
     return (settings.secrets_dir / name).is_file()
+
+
+def trusted_certificates() -> str:
+    """The file of certificates that requests trusts; for libraries that check none unless they are given one."""
+    from requests.certs import where
+
+    return os.environ.get("REQUESTS_CA_BUNDLE") or where()
+
+
+@contextmanager
+def in_environment(**variables: str) -> Iterator[None]:
+    """Variables for a library that takes what is secret from the environment alone; they are gone afterwards."""
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            os.environ.pop(name, None)
 
 
 def postgres_dsn(user: str, database: str) -> str:

@@ -86,12 +86,13 @@ def correct_a_reading(commit: int, oil: Decimal) -> dict:
 
 
 def land_factory(folder: Path) -> None:
-    """The simulated plant's MES and machines, and one station that files alone tell of."""
-    from demo import plant_history
+    """The simulated plant's MES, machines and camera."""
+    from demo import plant_history, plant_vision
     from demo.plant_line import SEED
     from demo.plant_mes import Plant, tables
     from include.land import files
     from include.ot.tables import ensure
+    from include.settings import settings
 
     simulated = Plant(SEED, SHIFTS[0] - timedelta(days=1))
     until = datetime.combine(SHIFTS[1] + timedelta(days=1), time(13), UTC)
@@ -117,4 +118,7 @@ def land_factory(folder: Path) -> None:
     ensure()
     lakehouse.append("ot.readings", lakehouse.conform(read, lakehouse.table("ot.readings")))
     files.prepare()
+    plant_vision.drop(datetime.combine(SHIFTS[0], time(), UTC), until, simulated, settings.inbox_dir)
+    transfers = files.land(files.discover())
+    assert {t.state for t in transfers} == {"landed"}, transfers
     stand_at("mes", LOADED_AT)

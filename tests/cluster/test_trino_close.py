@@ -30,7 +30,8 @@ TELLING = {  # marts that would say nothing about the engines without rows
         "fct_station_state", "fct_oee_station_shift", "fct_oee_order_shift", "fct_oee_site_shift", "fct_oee_accuracy",
         "fct_downtime_shift", "fct_genealogy_link", "fct_unit", "fct_station_visit", "fct_visit_value",
         "fct_trace_station_shift", "fct_trace_line_shift", "fct_lot_balance", "fct_transformation_balance",
-        "fct_trace_exception", "fct_asset_hour",
+        "fct_trace_exception", "fct_asset_hour", "fct_vision_inspection", "fct_vision_defect", "fct_vision_hour",
+        "fct_vision_defect_shift",
     ),
 }  # fmt: skip
 CORRECTED_AT, CORRECTED_OIL = 2000, Decimal("123.456789")
