@@ -26,7 +26,7 @@ def truth(operator) -> dict[str, pd.DataFrame]:
     return {name: table.to_pandas() for name, table in operator.truth().items()}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def field_database(platform) -> str:
     """A libpq string to an empty database that belongs to `fieldops`, beside the platform's own."""
     import psycopg
