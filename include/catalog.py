@@ -205,7 +205,12 @@ def _load(path: Path, modified_ns: int) -> dict[str, Any]:
         raise DeclarationError(f"{path.relative_to(ROOT)} is not valid YAML: {error}") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """What a YAML file of the project says, read again only when it has changed.
+
+    Raises:
+        DeclarationError: The file is not valid YAML.
+    """
     return _load(path, path.stat().st_mtime_ns)
 
 
@@ -222,7 +227,7 @@ def _required(entry: dict[str, Any], name: str, where: str) -> Any:
 def _source_entries() -> Iterator[tuple[str, dict[str, Any], str]]:
     for pack in packs():
         for path in _yaml_files(MODELS / pack / "staging", "__sources.yml"):
-            for source in _read(path).get("sources", []):
+            for source in read_yaml(path).get("sources", []):
                 yield pack, source, str(path.relative_to(ROOT))
 
 
@@ -465,7 +470,7 @@ def marts(pack: str) -> tuple[Mart, ...]:
     found = []
     for folder in (MODELS / "shared" / "marts", MODELS / pack / "marts"):
         for path in _yaml_files(folder, ".yml") if folder.is_dir() else ():
-            for model in _read(path).get("models", []):
+            for model in read_yaml(path).get("models", []):
                 publish = _meta(model).get("publish")
                 if publish is None:
                     continue

@@ -23,7 +23,7 @@ LINTERS = (
 )
 SQLFLUFF = ["sqlfluff", "lint", "--disable-progress-bar", "--processes", "2"]
 CLEAN_SQL = ROOT / ".sqlfluff_cache"  # a line per model that was found clean: reading them all takes half a minute
-SLOW = "platform or e2e"
+SLOW = "platform or e2e or trial"
 FAST = f"not ({SLOW}) and not torture"
 NO_TESTS = 5  # the exit code of pytest where nothing was selected
 # Rooms that mostly wait, for services that they kill and for time limits, begin: two of them leave each other enough of

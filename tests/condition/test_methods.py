@@ -148,6 +148,7 @@ def test_the_training_window_never_exceeds_its_own_limit(method):
     assert not score(method, fit(method, training, [0, 0, 0], Rules()), training, training, Rules()).exceeds.any()
 
 
+@pytest.mark.trial
 @pytest.mark.parametrize("method", VOTING)
 def test_a_sound_drive_exceeds_about_as_seldom_as_is_asked(method):
     """150 baselines of 36 hours, 500 hours after each: 15 excursions are asked for; some have several."""

@@ -97,7 +97,7 @@ def test_wilson_s_interval(hits, of, low, high):
     assert wilson(hits, of) == pytest.approx((low, high), abs=5e-5)
 
 
-@pytest.mark.platform  # needs none, but simulates sixty days
+@pytest.mark.trial
 def test_labels_that_say_the_truth_give_the_precision_of_the_truth():
     """Sixty days of three drives: each alert labelled by what was really wrong, and each failure that none told."""
     from demo import plant_hours

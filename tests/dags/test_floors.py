@@ -1,6 +1,7 @@
 """dags → plugins → include → libraries, and packs that do not know each other: read from the code itself."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ MAY_USE = {
 HEAVY = {"great_expectations", "duckdb", "pyarrow", "pandas", "pyiceberg", "dbt", "requests", "psycopg"}
 
 
+@cache
 def imports(path: Path, *, at_parse_only: bool = False) -> set[str]:
     """The modules that a file imports; at parse only those outside functions."""
     tree = ast.parse(path.read_text(), filename=str(path))

@@ -11,16 +11,17 @@ import pytest
 
 from include.build import run_dbt
 from include.catalog import MODELS
-from include.settings import ROOT, settings
+from include.settings import ROOT
+from stack.cluster.fetch import TRINO
 
 JARS = ("trino-parser-476", "trino-grammar-476", "antlr4-runtime-4.13.2", "guava_guava-*", "failureaccess-*")
 
 
 @pytest.fixture(scope="module")
 def jars() -> list[str]:
-    found = [next(iter(sorted(settings.cluster.home.rglob(f"*{name}.jar"))), None) for name in JARS]
+    found = [next(iter(sorted(TRINO.folder.rglob(f"*{name}.jar"))), None) for name in JARS]
     if not all(found):
-        pytest.skip(f"Trino is not fetched ({settings.cluster.home}); `make cluster-up` does")
+        pytest.skip(f"Trino is not fetched ({TRINO.folder}); `make cluster-up` does")
     return [str(path) for path in found]
 
 

@@ -2,12 +2,11 @@
 
 import pytest
 import sqlparse
-import yaml
 from sqlparse.sql import Statement, Token
 from sqlparse.tokens import CTE, Comment, Text, Whitespace
 
 from include.build import run_dbt
-from include.catalog import MODELS
+from include.catalog import MODELS, read_yaml
 
 parse = sqlparse.parse
 
@@ -50,7 +49,7 @@ def test_the_head_of_a_statement_is_all_that_dbt_needs_of_it(sql, monkeypatch):
 
 
 def test_dbt_s_unit_tests_pass(tmp_path, monkeypatch):
-    declared = [one for path in MODELS.rglob("*.yml") for one in yaml.safe_load(path.read_text()).get("unit_tests", [])]
+    declared = [one for path in MODELS.rglob("*.yml") for one in read_yaml(path).get("unit_tests", [])]
     monkeypatch.setattr(sqlparse, "parse", parse_head)
 
     outcome = run_dbt(["test", "--select", "test_type:unit"], None, tmp_path, target="plain")

@@ -40,6 +40,7 @@ def test_a_plant_day_is_as_long_as_the_site_s_clock_makes_it(day, hours):
     assert night["planned_operation_time_s"] == (hours - 16) * 3600
 
 
+@pytest.mark.trial
 @pytest.mark.parametrize("station", ["MCH-20", "ASM-10", "PKG-40"])
 def test_the_truth_of_a_shift_is_what_its_seconds_say(station):
     """Second by second: the words that the controller shows, what the counters gain, and the cycle of the order."""
@@ -239,6 +240,7 @@ def seeds(tmp_path, monkeypatch):
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new))
+        plant_calendar._in_second.cache_clear()
 
     return change
 

@@ -4,9 +4,8 @@ import re
 from functools import cache
 
 import pytest
-import yaml
 
-from include.catalog import DBT, MODELS, marts, packs
+from include.catalog import DBT, MODELS, marts, packs, read_yaml
 from include.gate import suites
 from include.gate.suites import LAYERS, find_suites, gated_tables, layer_of
 
@@ -19,7 +18,7 @@ def declared_columns() -> dict[str, set[str]]:
     """The columns of every model by its YAML, and of every seed by its heading."""
     found = {}
     for path in MODELS.rglob("*.yml"):
-        for model in yaml.safe_load(path.read_text()).get("models", []):
+        for model in read_yaml(path).get("models", []):
             found[model["name"]] = {column["name"] for column in model.get("columns", [])}
     for path in DBT.glob("seeds/*/*.csv"):
         found[path.stem] = set(path.read_text().splitlines()[0].split(","))

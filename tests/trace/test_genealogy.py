@@ -114,6 +114,7 @@ def test_what_leads_out_of_a_cycle_is_reached_though_its_quantity_cannot_be_told
     assert reached(links, "L") == {"U": (D(3), True)}
 
 
+@pytest.mark.trial
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_random_graphs_are_followed_as_a_graph_library_does(seed, direction):
@@ -133,6 +134,7 @@ def test_random_graphs_are_followed_as_a_graph_library_does(seed, direction):
             assert {one.item_id for one in genealogy.follow(start, direction)} == set(expected) - {start}
 
 
+@pytest.mark.trial
 @pytest.mark.parametrize("seed", range(4))
 def test_what_a_unit_holds_by_going_forward_is_what_went_into_it_by_going_backward(seed):
     """On a random tree of lots with assemblies both ways are exact and meet."""
