@@ -101,7 +101,7 @@ cluster-up: env ## the distributed profile on this machine: fetch its servers, s
 	@HNAI_PROFILE=distributed $(RUN) up
 
 cluster-test: env ## the tests that need Kafka, Connect and Trino
-	@$(RUN) test tests/cluster $(ARGS)
+	@$(RUN) cluster-test $(ARGS)
 
 cluster-down: env ## stop the distributed profile; state is kept
 	@HNAI_PROFILE=distributed $(RUN) down

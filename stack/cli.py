@@ -159,6 +159,15 @@ def torture() -> None:
     sys.exit(run())
 
 
+@commands.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def cluster_test(arguments: tuple[str, ...]) -> None:
+    """The trials of the distributed profile, on folders and ports of their own."""
+    from stack.quality import cluster_test as run
+
+    sys.exit(run(arguments))
+
+
 @commands.command()
 @click.argument("names", nargs=-1)
 def bench(names: tuple[str, ...]) -> None:

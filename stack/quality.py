@@ -25,6 +25,7 @@ SQLFLUFF = ["sqlfluff", "lint", "--disable-progress-bar", "--processes", "2"]
 CLEAN_SQL = ROOT / ".sqlfluff_cache"  # a line per model that was found clean: reading them all takes half a minute
 SLOW = "platform or e2e or trial"
 FAST = f"not ({SLOW}) and not torture"
+CLUSTER = ROOT / "tests" / "cluster"
 NO_TESTS = 5  # the exit code of pytest where nothing was selected
 # Rooms that mostly wait, for services that they kill and for time limits, begin: two of them leave each other enough of
 # two cores. Those that compute follow. A room that is not named comes last.
@@ -70,12 +71,35 @@ def test(arguments: Sequence[str]) -> int:
     """
     if arguments:
         return subprocess.call([str(BIN / "pytest"), *arguments], cwd=ROOT, env=_environment())
-    return _run_rooms(f"({SLOW}) and not torture", {"fast": ["-n", "2", "-m", FAST]}, at_a_time=2)
+    fast = _Part({"fast": ["-n", "2", "-m", FAST]})
+    return _run(fast, _Part(_rooms(f"({SLOW}) and not torture"), at_a_time=2))
 
 
 def torture() -> int:
-    """The long trials: kills by the dozen, a transaction of a million rows. Returns the exit code."""
-    return _run_rooms("torture", {}, at_a_time=1)
+    """The long trials of the embedded profile: kills by the dozen, a transaction of a million rows.
+
+    Returns the exit code.
+    """
+    return _run(_Part({room: chosen for room, chosen in _rooms("torture").items() if room != CLUSTER.name}))
+
+
+def cluster_test(arguments: Sequence[str]) -> int:
+    """All trials of the distributed profile, each file on a cluster of its own, for what it kills or declares.
+
+    With arguments, one plain call of pytest. Returns the exit code.
+    """
+    if arguments:
+        return test([str(CLUSTER), *arguments])
+    files = sorted(CLUSTER.glob("test_*.py"))
+    return _run(_Part({f"{CLUSTER.name}/{file.name}": [str(file.relative_to(ROOT))] for file in files}))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Calls of pytest by the name of their room, and how many of them run at a time."""
+
+    rooms: dict[str, list[str]]
+    at_a_time: int = 1
 
 
 @dataclass(frozen=True)
@@ -90,19 +114,23 @@ class Ran:
     counts: Counter[str]
 
 
-def _run_rooms(marked: str, first: dict[str, list[str]], at_a_time: int) -> int:
-    """Run pytest once a room and add up what the runs report; a room without such tests is passed over.
-
-    `first` are rooms of their own that run before the others. What a room prints is shown whole when it ends.
-    """
+def _rooms(marked: str) -> dict[str, list[str]]:
+    """A call of pytest for each folder of tests, in the order in which they begin."""
     folders = [f for f in (ROOT / "tests").iterdir() if f.is_dir() and any(f.glob("test_*.py"))]
     folders.sort(key=lambda f: (ORDER.index(f.name) if f.name in ORDER else len(ORDER), f.name))
-    rooms = {folder.name: ["-m", marked, str(folder.relative_to(ROOT))] for folder in folders}
+    return {folder.name: ["-m", marked, str(folder.relative_to(ROOT))] for folder in folders}
+
+
+def _run(*parts: _Part) -> int:
+    """Run pytest once a room, part after part, and add up what the runs report.
+
+    A room without such tests is passed over. What a room prints is shown whole when it ends.
+    """
     total: Counter[str] = Counter()
     broken = []
-    for together, workers in ((first, 1), (rooms, at_a_time)):
-        with ThreadPoolExecutor(workers) as pool:
-            started = [pool.submit(_run_room, room, chosen) for room, chosen in together.items()]
+    for part in parts:
+        with ThreadPoolExecutor(part.at_a_time) as pool:
+            started = [pool.submit(_run_room, room, chosen) for room, chosen in part.rooms.items()]
             try:
                 for done in as_completed(started):
                     ran = done.result()

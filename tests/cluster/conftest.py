@@ -46,9 +46,9 @@ def kafka_connect(cluster):
     return cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def trial(kafka_connect, tmp_path_factory):
-    """The trial source on Kafka Connect, shared as well: each test has tables of its own."""
+    """The trial source on Kafka Connect, alone declared meanwhile. Tests of a file share it: each has its tables."""
     from tests.cluster.connect_trial import open_trial
 
     with open_trial(tmp_path_factory.mktemp("trial")) as trial:
