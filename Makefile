@@ -88,7 +88,7 @@ ot-trust: env ## certificates of OPC UA servers, and ours: ARGS="list", ARGS="ac
 ot-package: env ## a bridge that runs alone on a host that sees the plant: OUT=hnai-bridge.tar.gz; SOURCES="name name" may follow
 	@$(RUN) ot-package $(if $(OUT),--out "$(OUT)") $(SOURCES)
 
-check: env ## linters and fast tests, under a minute
+check: env ## linters and fast tests, about a minute on two cores
 	@$(RUN) check
 
 test: env ## the whole suite, the end-to-end close included; ARGS="-k name" narrows it

@@ -136,7 +136,7 @@ def ot_package(out: Path, sources: tuple[str, ...]) -> None:
 
 @commands.command()
 def check() -> None:
-    """Linters and fast tests, under a minute."""
+    """Linters and fast tests, about a minute on two cores."""
     from stack.quality import check as run
 
     sys.exit(run())

@@ -47,6 +47,7 @@ def threads_change_places(monkeypatch):
     monkeypatch.setattr(visitors, "visit", slow)
 
 
+@pytest.mark.trial
 def test_the_file_of_a_window_is_found_among_the_manifests_of_others(spread, threads_change_places):
     for _ in range(5):
         prepared = lakehouse.replaced(spread, rows("site_7", 100), EqualTo("calendar", "site_7"))
